@@ -1,0 +1,197 @@
+"""What the engine asks about the surroundings of a migration, and the facts it gets as an answer.
+
+Facts are plain values at one moment. Whatever can be changed by somebody else carries the version it was seen at
+(``version``: a resource version in a cluster), and every effect on it names that version: an effect decided from an
+old view is refused by whoever keeps the thing, so a late or second operator cannot undo what was decided since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from project_migration.engine.effects import HelperSpec
+from project_migration.model.document import Document, WorkloadKind
+from project_migration.model.errors import Failure
+from project_migration.model.records import Progress, Record
+from project_migration.model.status import Status
+
+
+class Key(NamedTuple):
+    """Which migration."""
+
+    namespace: str
+    name: str
+
+
+class WorkloadRef(NamedTuple):
+    """A workload in the migration's namespace."""
+
+    kind: WorkloadKind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One migration as it is stored. ``document`` is None when it cannot be read; ``problems`` says why then."""
+
+    key: Key
+    uid: str
+    version: str
+    document: Document | None
+    status: Status
+    problems: tuple[str, ...] = ()
+    generation: int = 1
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    finalizer: bool = True
+    deleting_since: datetime | None = None
+
+    @property
+    def holder(self) -> str:
+        """How this migration signs what it holds: ``namespace/name/uid``."""
+        return f"{self.key.namespace}/{self.key.name}/{self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """A pod that mounts a claim. ``owner`` is the workload at the top of its owners, when it is one we can rest."""
+
+    name: str
+    ours: bool = False
+    node: str = ""
+    owner: WorkloadRef | None = None
+    owner_text: str = ""
+    """Who owns it, in words, whatever that is: ``DaemonSet logs``, or empty for a bare pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """A claim, or on one machine the directory that stands for it."""
+
+    exists: bool
+    uid: str = ""
+    """What locks are named after: the claim's UID; on one machine the directory's device and inode."""
+    phase: str = "Bound"
+    """Bound, Pending or Lost."""
+    access_modes: tuple[str, ...] = ()
+    capacity: int | None = None
+    """Bytes, when known."""
+    waits_for_consumer: bool = False
+    """Pending, and that is in order: its first pod binds it."""
+    nodes: tuple[str, ...] = ()
+    """Where it can be mounted, when that is limited: the node it is attached to."""
+    mounters: tuple[PodFacts, ...] = ()
+    """Pods that mount it and have not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """A workload. ``replicas`` and ``suspended`` are what is asked for, ``pods`` those that have not ended."""
+
+    exists: bool
+    version: str = ""
+    replicas: int = 0
+    suspended: bool = False
+    pods: tuple[str, ...] = ()
+    holder: str = ""
+    """Who holds it down: :attr:`Migration.holder` of a migration, or empty."""
+    held_replicas: int | None = None
+    """What the holder recorded on the workload itself."""
+    held_suspended: bool | None = None
+    released: str = ""
+    """The mark that the last release left."""
+    scaled_by: str = ""
+    """Who last set the replica count, as the API server knows it (a field manager), or empty."""
+    controllers: tuple[str, ...] = ()
+    """What would scale it back: an Argo CD application, a KEDA object, a controlling owner."""
+
+
+class HelperPhase(StrEnum):
+    PREPARED = "Prepared"
+    """It exists and does nothing before it is started."""
+    PENDING = "Pending"
+    RUNNING = "Running"
+    FINISHED = "Finished"
+    """Its program ended, with a record or without."""
+    ENDING = "Ending"
+    """It is being removed; its program may still run."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperFacts:
+    """A helper. ``failure`` says why it cannot start, or ended without a record, diagnostics included."""
+
+    name: str
+    uid: str
+    version: str
+    phase: HelperPhase
+    request_digest: str
+    record: Record | None = None
+    progress: Progress | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseFacts:
+    """A lock between migrations. ``holder`` is :attr:`Migration.holder`; ``alive``: that migration still exists."""
+
+    holder: str
+    version: str
+    alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceFacts:
+    """What the administrator of the migration's namespace allows."""
+
+    privileged_helpers: bool = False
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What one pass needs to know; helpers of the migration are always observed."""
+
+    claims: frozenset[str] = frozenset()
+    """Volume keys, see :func:`project_migration.engine.effects.volume_key`."""
+    workloads: frozenset[WorkloadRef] = frozenset()
+    leases: frozenset[str] = frozenset()
+    namespace: bool = False
+    dry_run: tuple[HelperSpec, ...] = ()
+    """Helpers to offer to admission, without making them."""
+    other_namespaces: frozenset[str] = frozenset()
+    """Namespaces whose consent is in question."""
+
+    def __or__(self, other: Questions) -> Questions:
+        return Questions(
+            claims=self.claims | other.claims,
+            workloads=self.workloads | other.workloads,
+            leases=self.leases | other.leases,
+            namespace=self.namespace or other.namespace,
+            dry_run=self.dry_run + other.dry_run,
+            other_namespaces=self.other_namespaces | other.other_namespaces,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The answers."""
+
+    now: datetime
+    claims: Mapping[str, ClaimFacts] = field(default_factory=dict)
+    workloads: Mapping[WorkloadRef, WorkloadFacts] = field(default_factory=dict)
+    helpers: Mapping[str, HelperFacts] = field(default_factory=dict)
+    """By name: every helper of this migration that exists, asked for or not."""
+    leases: Mapping[str, LeaseFacts] = field(default_factory=dict)
+    """Those asked for that exist."""
+    namespace: NamespaceFacts = NamespaceFacts()
+    refused: Mapping[str, Failure] = field(default_factory=dict)
+    """By helper name: what admission said against a dry run."""
+    consenting: frozenset[str] = frozenset()
+    """Of the other namespaces asked about, those that allow this one."""

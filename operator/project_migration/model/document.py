@@ -1,0 +1,423 @@
+"""The document a person writes: ``ProjectMigration``, as frozen models.
+
+The CRD is generated from these models (:mod:`project_migration.model.crd`), so every limit, default and description
+stands here once. Rules between fields are CEL rules beside the model they belong to; Python repeats them in
+:mod:`project_migration.model.rules`, for documents that never see an API server.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from project_migration.model.quantities import DURATION_PATTERN, QUANTITY_PATTERN
+
+GROUP = "migration.mlops.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "ProjectMigration"
+PLURAL = "projectmigrations"
+
+#: One pair's name is part of its helpers' names, which have to fit into 63 characters.
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+RELATIVE_PATH = r"^[^/\x00]+(/[^/\x00]+)*/?$"
+
+Name = Annotated[str, StringConstraints(pattern=DNS_SUBDOMAIN, min_length=1, max_length=253)]
+UnitName = Annotated[str, StringConstraints(pattern=DNS_LABEL, min_length=1, max_length=30)]
+Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, min_length=1, max_length=20)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Id = Annotated[int, Field(ge=0, le=4_294_967_294)]
+
+
+def cel(rule: str, message: str, field: str = "") -> dict[str, str]:
+    """One entry of ``x-kubernetes-validations``; ``field`` is the path that the API server names, as ``.transfer``."""
+    entry = {"rule": rule, "message": message}
+    return {**entry, "fieldPath": field} if field else entry
+
+
+def rules(*entries: dict[str, str]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(entries)}
+
+
+def once_true(field: str) -> dict[str, Any]:
+    """A boolean that goes from false to true and never back."""
+    return rules(cel("!oldSelf || self", f"{field} goes from false to true only"))
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Volume(Model):
+    """A directory: a claim in the cluster, or a path in a document for one machine."""
+
+    claim_name: Name | None = None
+    """The PersistentVolumeClaim that holds the files."""
+    sub_path: Annotated[str, StringConstraints(pattern=RELATIVE_PATH, max_length=1024)] | None = None
+    """The directory within the claim; the whole claim when left out. It must not hold `..`."""
+    namespace: Name | None = None
+    """The claim's namespace when it is another one. Refused as NotSupportedYet in this release."""
+    cluster: Name | None = None
+    """The claim's cluster when it is another one. Refused as NotSupportedYet in this release."""
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        default=None, json_schema_extra={"x-local-only": True}
+    )
+    """A directory of this machine. Only in documents that `project-migration run` runs; the cluster's schema has none."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.claimName)", "name the claim in claimName", ".claimName"),
+            cel(
+                "!has(self.subPath) || !self.subPath.split('/').exists(part, part == '..')",
+                "subPath must stay inside the claim: no '..'",
+                ".subPath",
+            ),
+        )
+    )
+
+
+SAME_PLACE = (
+    "!has(self.source.claimName) || !has(self.target.claimName) || self.source.claimName != self.target.claimName"
+    " || (has(self.source.namespace) ? self.source.namespace : '')"
+    " != (has(self.target.namespace) ? self.target.namespace : '')"
+    " || (has(self.source.subPath) && has(self.target.subPath)"
+    " && !(self.source.subPath + '/').startsWith(self.target.subPath + '/')"
+    " && !(self.target.subPath + '/').startsWith(self.source.subPath + '/'))"
+)
+
+
+class VolumePair(Model):
+    """One directory to move, and where to."""
+
+    name: UnitName
+    """What the pair is called in status, helper names and the report."""
+    source: Volume
+    """Where the files are. It is only read."""
+    target: Volume
+    """Where the files go. It has to be empty, unless backup.waive says in words why nothing there is needed."""
+    include: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
+    """Only what matches one of these patterns (gitignore semantics); everything when empty."""
+    exclude: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
+    """What to leave out (gitignore semantics). A file `.exportignore` in the source's root is honoured too."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(SAME_PLACE, "source and target must be different places, neither inside the other", ".target")
+        )
+    )
+
+
+class Volumes(Model):
+    """The platform `volumes`: plain directories."""
+
+    pairs: Annotated[
+        tuple[VolumePair, ...],
+        Field(
+            min_length=1,
+            max_length=50,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+    """What to move; each pair is moved by a helper of its own."""
+
+
+class Workspace(Model):
+    """Where manifests, whole lists of names, records and the report lie."""
+
+    claim_name: Name | None = None
+    """An existing claim."""
+    storage_class_name: Name | None = None
+    """The class of a claim that the operator makes, when claimName is left out."""
+    size: Quantity | None = None
+    """The size of a claim that the operator makes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.claimName) != has(self.size)",
+                "give either claimName, or size for a claim to be made",
+            ),
+        )
+    )
+
+
+class WorkloadKind(StrEnum):
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    CRON_JOB = "CronJob"
+
+
+class Side(StrEnum):
+    SOURCE = "Source"
+    TARGET = "Target"
+
+
+class AfterSuccess(StrEnum):
+    RESTORE = "Restore"
+    STAY_DOWN = "StayDown"
+
+
+class Workload(Model):
+    """Something that writes to a volume while it runs, and therefore rests during the migration."""
+
+    kind: WorkloadKind
+    """Deployments and StatefulSets are scaled to 0; CronJobs are suspended."""
+    name: Name
+    """Its name, in the migration's namespace."""
+    side: Side
+    """Whether it uses the source or the target."""
+    after_success: AfterSuccess = AfterSuccess.RESTORE
+    """Whether it comes back after a migration that succeeded; after any other it always does."""
+
+
+class Quiesce(Model):
+    """What rests during the migration, and comes back as it was."""
+
+    workloads: Annotated[tuple[Workload, ...], Field(max_length=50)] = ()
+    """The workloads that use the source or the target."""
+    discover: bool = False
+    """Whether workloads whose pods mount a claim of the migration are quiesced without being listed."""
+
+
+class Verify(StrEnum):
+    CHECKSUM = "Checksum"
+    METADATA = "Metadata"
+
+
+class Transfer(Model):
+    """How files are copied and proved."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many files a helper copies at the same time."""
+    bandwidth: Quantity | None = None
+    """At most so many bytes a second, for the whole migration."""
+    verify: Verify = Verify.CHECKSUM
+    """Checksum reads the content of both sides again; Metadata compares types, sizes, times, modes and owners."""
+    delete: bool = False
+    """Whether files that only the target has are removed. Without it they are left and counted."""
+
+
+class OwnershipMode(StrEnum):
+    PRESERVE = "Preserve"
+    SET = "Set"
+    HELPER = "Helper"
+
+
+class Ownership(Model):
+    """Whose the files are on the target."""
+
+    mode: OwnershipMode = OwnershipMode.PRESERVE
+    """Preserve keeps owners; Set gives all to uid:gid (both need a namespace that allows privileged helpers);
+    Helper leaves them to the helper's own user, which uid and gid choose."""
+    uid: Id | None = None
+    """The numeric user."""
+    gid: Id | None = None
+    """The numeric group."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.mode != 'Set' || (has(self.uid) && has(self.gid))", "mode Set needs uid and gid", ".uid"
+            ),
+            cel(
+                "self.mode != 'Helper' || !has(self.uid) || self.uid > 0",
+                "a helper never runs as user 0 in mode Helper",
+                ".uid",
+            ),
+        )
+    )
+
+
+class Backup(Model):
+    """What happens to what the target holds already."""
+
+    waive: Annotated[str, StringConstraints(min_length=3, max_length=500)]
+    """Why nothing on the target is needed, in words: with it a target that is not empty is written to.
+    The words stand in status and report."""
+
+
+class Timeouts(Model):
+    """How long the migration waits for what is not in its hands."""
+
+    quiesce: Duration = "15m"
+    """Until the pods of quiesced workloads are gone."""
+    helper_start: Duration = "10m"
+    """Until a helper's pod runs."""
+    silence: Duration = "15m"
+    """How long a helper may run without a sign of progress."""
+    lock: Duration = "24h"
+    """How long to wait for another migration that holds the target."""
+    resume: Duration = "15m"
+    """Until workloads are back at their recorded counts."""
+
+
+class Toleration(Model):
+    """As in a pod."""
+
+    key: Annotated[str, StringConstraints(max_length=316)] | None = None
+    operator: Annotated[str, StringConstraints(pattern="^(Exists|Equal)$")] | None = None
+    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    effect: Annotated[str, StringConstraints(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$")] | None = (
+        None
+    )
+    toleration_seconds: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
+
+
+class Compute(Model):
+    """An amount of processor and memory."""
+
+    cpu: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?m?$", max_length=12)] | None = (
+        None
+    )
+    """Processors, such as 2 or 500m."""
+    memory: Quantity | None = None
+    """Bytes, such as 1Gi."""
+
+
+class Resources(Model):
+    """As in a container."""
+
+    requests: Compute = Compute(cpu="100m", memory="128Mi")
+    """What the scheduler reserves."""
+    limits: Compute = Compute(memory="1Gi")
+    """What the helper may use at most."""
+
+
+class Helper(Model):
+    """Where helpers run, and with how much."""
+
+    resources: Resources = Resources()
+    """Resources of each helper."""
+    node_selector: Annotated[
+        dict[
+            Annotated[str, StringConstraints(max_length=316)],
+            Annotated[str, StringConstraints(max_length=63)],
+        ],
+        Field(max_length=20),
+    ] = {}
+    """Labels of the nodes that helpers may run on."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=20)] = ()
+    """Taints that helpers tolerate."""
+
+
+class Mode(StrEnum):
+    MIGRATE = "Migrate"
+    PLAN = "Plan"
+
+
+PLATFORMS = ("clearml", "cdsw", "cml", "mlflow", "volumes")
+
+#: A platform whose block is known by name and refused until a release carries it.
+LaterPlatform = Annotated[
+    dict[str, Any] | None, Field(json_schema_extra={"x-later": True, "maxProperties": 50})
+]
+
+#: What may not change any more once something was written to the target. Each is compared by a CEL rule.
+FIXED_AFTER_FIRST_WRITE = (*PLATFORMS, "workspace", "ownership", "quiesce")
+
+
+def _fixed(field: str) -> dict[str, str]:
+    same = (
+        f"has(self.spec.{field}) == has(oldSelf.spec.{field})"
+        f" && (!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
+    )
+    return cel(
+        f"!has(oldSelf.status) || !has(oldSelf.status.firstWriteAt) || ({same})",
+        f"{field} cannot change any more: the migration has begun to write (status.firstWriteAt)",
+        f".spec.{field}",
+    )
+
+
+#: Rules at the root of the schema, where both spec and status are in sight.
+ROOT_RULES = tuple(_fixed(field) for field in FIXED_AFTER_FIRST_WRITE)
+
+
+class Spec(Model):
+    """What is to be moved, and how."""
+
+    clearml: LaterPlatform = None
+    """ClearML projects. Refused as NotSupportedYet in this release."""
+    cdsw: LaterPlatform = None
+    """CDSW to CML at database level. Refused as NotSupportedYet in this release."""
+    cml: LaterPlatform = None
+    """CDSW or CML projects through the workspace API. Refused as NotSupportedYet in this release."""
+    mlflow: LaterPlatform = None
+    """An MLflow tracking server. Refused as NotSupportedYet in this release."""
+    volumes: Volumes | None = None
+    """Plain volumes."""
+    workspace: Workspace | None = None
+    """Where manifests, whole lists of names, records and the report lie. One machine uses its state directory."""
+    quiesce: Quiesce = Quiesce()
+    """What rests during the migration, and comes back as it was."""
+    transfer: Transfer = Transfer()
+    """How files are copied and proved."""
+    ownership: Ownership = Ownership()
+    """Whose the files are on the target."""
+    backup: Backup | None = None
+    """What happens to what the target holds already."""
+    timeouts: Timeouts = Timeouts()
+    """How long the migration waits for what is not in its hands."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 3
+    """How often a helper that failed for a passing reason is started again."""
+    mode: Mode = Mode.MIGRATE
+    """Plan changes nothing and says what would move. It may be changed to Migrate, once."""
+    suspend: bool = False
+    """Whether the migration pauses before its next helper. What runs already runs to its end."""
+    cancel: Annotated[bool, Field(json_schema_extra=once_true("cancel"))] = False
+    """Whether the migration stops, and brings workloads back. It cannot be taken back."""
+    helper: Helper = Helper()
+    """Where helpers run, and with how much."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                f"[{', '.join(f'has(self.{platform})' for platform in PLATFORMS)}].filter(given, given).size() == 1",
+                f"give exactly one platform: {', '.join(PLATFORMS)}",
+            ),
+            cel(
+                "has(self.workspace)", "name the workspace claim, or a size for one to be made", ".workspace"
+            ),
+            cel(
+                "!has(oldSelf.mode) || oldSelf.mode != 'Migrate' || self.mode == 'Migrate'",
+                "mode may go from Plan to Migrate, never back",
+                ".mode",
+            ),
+        )
+    )
+
+    @property
+    def platform(self) -> str:
+        """The platform block that the document gives. The rules see that it is exactly one."""
+        return next(name for name in PLATFORMS if getattr(self, name) is not None)
+
+
+class Metadata(BaseModel):
+    """What we read of an object's metadata; everything else there is the API server's affair."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    name: Name
+    namespace: Name = "default"
+    uid: str = ""
+    generation: int = 1
+    annotations: dict[str, str] = {}
+
+
+class Document(Model):
+    """A whole ProjectMigration as a person writes it."""
+
+    api_version: Annotated[str, StringConstraints(pattern=f"^{API_VERSION}$")] = API_VERSION
+    kind: Annotated[str, StringConstraints(pattern=f"^{KIND}$")] = KIND
+    metadata: Metadata
+    spec: Spec

@@ -1,0 +1,157 @@
+"""Every way in which a migration can fail or wait: one reason, and what a person does about it.
+
+``Reason`` is the whole list. Each has a remedy in :data:`REMEDIES`, and its paragraph in ``docs/failure-reasons.md``;
+tests see that neither lacks one. Messages are written where the failure is found, and name the object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The reason of a failure or of a wait, as it stands in conditions, steps and events."""
+
+    INVALID_DOCUMENT = "InvalidDocument"
+    NOT_SUPPORTED_YET = "NotSupportedYet"
+    NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
+    PRIVILEGE_DENIED = "PrivilegeDenied"
+    CLAIM_NOT_FOUND = "ClaimNotFound"
+    CLAIM_LOST = "ClaimLost"
+    CLAIM_IN_USE = "ClaimInUse"
+    CLAIM_NOT_MOUNTABLE = "ClaimNotMountable"
+    PATHS_OVERLAP = "PathsOverlap"
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_NOT_A_DIRECTORY = "SourceNotADirectory"
+    SOURCE_UNREADABLE = "SourceUnreadable"
+    TARGET_NOT_EMPTY = "TargetNotEmpty"
+    TARGET_READ_ONLY = "TargetReadOnly"
+    TARGET_NOT_A_DIRECTORY = "TargetNotADirectory"
+    NOT_ENOUGH_SPACE = "NotEnoughSpace"
+    NOT_ENOUGH_INODES = "NotEnoughInodes"
+    NO_SPACE_LEFT = "NoSpaceLeft"
+    PERMISSION_DENIED = "PermissionDenied"
+    WORKLOAD_NOT_FOUND = "WorkloadNotFound"
+    WORKLOAD_HELD = "WorkloadHeld"
+    SCALED_BACK = "ScaledBack"
+    QUIESCE_TIMEOUT = "QuiesceTimeout"
+    RESUME_TIMEOUT = "ResumeTimeout"
+    TARGET_LOCKED = "TargetLocked"
+    LOCK_TIMEOUT = "LockTimeout"
+    TARGET_BUSY = "TargetBusy"
+    TARGET_HELD = "TargetHeld"
+    HELPER_REFUSED = "HelperRefused"
+    HELPER_NOT_STARTED = "HelperNotStarted"
+    HELPER_IMAGE = "HelperImage"
+    HELPER_UNSCHEDULABLE = "HelperUnschedulable"
+    HELPER_OUT_OF_MEMORY = "HelperOutOfMemory"
+    HELPER_EVICTED = "HelperEvicted"
+    HELPER_LOST = "HelperLost"
+    HELPER_SILENT = "HelperSilent"
+    HELPER_CRASHED = "HelperCrashed"
+    HELPER_STUCK = "HelperStuck"
+    SOURCE_CHANGED = "SourceChanged"
+    NOT_PRESERVED = "NotPreserved"
+    COPY_INCOMPLETE = "CopyIncomplete"
+    IO_ERROR = "IOError"
+    VERIFY_FAILED = "VerifyFailed"
+    CANCELLED = "Cancelled"
+    INTERNAL_ERROR = "InternalError"
+
+
+#: What a person does about it, in a sentence. ``docs/failure-reasons.md`` says more.
+REMEDIES: dict[Reason, str] = {
+    Reason.INVALID_DOCUMENT: "Correct the field that the message names and apply the document again.",
+    Reason.NOT_SUPPORTED_YET: "Leave the field out; the release notes say when it works.",
+    Reason.NAMESPACE_NOT_ALLOWED: "Let an administrator of that namespace label it"
+    " migration.mlops.dev/allow-from=<this namespace>.",
+    Reason.PRIVILEGE_DENIED: "Let an administrator label the namespace"
+    " migration.mlops.dev/privileged-helpers=true, or set ownership.mode to Helper.",
+    Reason.CLAIM_NOT_FOUND: "Create the claim, or correct claimName.",
+    Reason.CLAIM_LOST: "The claim's volume is gone: restore the volume, or name another claim.",
+    Reason.CLAIM_IN_USE: "List the workload under quiesce.workloads, set quiesce.discover, or stop the pod.",
+    Reason.CLAIM_NOT_MOUNTABLE: "Release the claim from the node or pod that holds it, or use one that several nodes can mount.",
+    Reason.PATHS_OVERLAP: "Give source and target places of which neither lies inside the other.",
+    Reason.SOURCE_NOT_FOUND: "Correct the source's subPath or path.",
+    Reason.SOURCE_NOT_A_DIRECTORY: "Name the directory that holds the file, and include the file by name.",
+    Reason.SOURCE_UNREADABLE: "Let the helper read the files (ownership.mode Set or Preserve in a namespace that"
+    " allows privileged helpers), or exclude them.",
+    Reason.TARGET_NOT_EMPTY: "Empty the target, name another, or write down in backup.waive why nothing there is needed.",
+    Reason.TARGET_READ_ONLY: "Make the target writable for the helper, or name another.",
+    Reason.TARGET_NOT_A_DIRECTORY: "Name a directory as the target.",
+    Reason.NOT_ENOUGH_SPACE: "Enlarge the target, or exclude what need not move.",
+    Reason.NOT_ENOUGH_INODES: "Use a file system with more inodes, or exclude what need not move.",
+    Reason.NO_SPACE_LEFT: "Enlarge the target and retry: what is there is not copied again.",
+    Reason.PERMISSION_DENIED: "Give the helper the right that the message names, or choose ownership.mode Helper.",
+    Reason.WORKLOAD_NOT_FOUND: "Correct kind and name under quiesce.workloads.",
+    Reason.WORKLOAD_HELD: "Wait for the migration that holds the workload, or cancel that one.",
+    Reason.SCALED_BACK: "Pause what scales the workload (Argo CD self-heal, KEDA, an operator), then retry.",
+    Reason.QUIESCE_TIMEOUT: "See why the pods that the message names do not end, or raise timeouts.quiesce; then retry.",
+    Reason.RESUME_TIMEOUT: "See why the workload cannot be scaled, then retry; its recorded count is in status.workloads.",
+    Reason.TARGET_LOCKED: "Wait for the migration that the message names, or cancel it.",
+    Reason.LOCK_TIMEOUT: "Cancel the migration that holds the target, then retry.",
+    Reason.TARGET_BUSY: "Another copy writes there now: wait until it ends; the operator tries again by itself.",
+    Reason.TARGET_HELD: "Retry the migration; or, when the target is in order, annotate the migration with"
+    " migration.mlops.dev/release.",
+    Reason.HELPER_REFUSED: "Change what the message names (quota, Pod Security, admission policy), then retry.",
+    Reason.HELPER_NOT_STARTED: "See the message for what the pod waits for, or raise timeouts.helperStart; then retry.",
+    Reason.HELPER_IMAGE: "Correct the operator's helper image or its pull secret, then retry.",
+    Reason.HELPER_UNSCHEDULABLE: "Free or add a node that fits the message (resources, taints, the volume's node), then retry.",
+    Reason.HELPER_OUT_OF_MEMORY: "Raise helper.resources.limits.memory or lower transfer.workers, then retry.",
+    Reason.HELPER_EVICTED: "See why the node evicts pods; the operator tries again by itself.",
+    Reason.HELPER_LOST: "Somebody removed the helper; the operator tries again by itself.",
+    Reason.HELPER_SILENT: "See the helper's last lines in the message; raise timeouts.silence when the storage is slow.",
+    Reason.HELPER_CRASHED: "The last lines in the message say why; report it when they name our own code.",
+    Reason.HELPER_STUCK: "A helper's pod does not end (its node may be gone): remove the pod by force, then retry.",
+    Reason.SOURCE_CHANGED: "Stop what writes to the source (quiesce.workloads), then retry.",
+    Reason.NOT_PRESERVED: "Allow the right that is missing, use a target that keeps the attribute, or exclude the objects.",
+    Reason.COPY_INCOMPLETE: "The named objects could not be copied: mend or exclude them, then retry.",
+    Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries again by itself.",
+    Reason.VERIFY_FAILED: "The named objects differ from the source: see what writes to the target, then retry.",
+    Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
+    Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed. ``passing``: whether the same thing may succeed when tried again."""
+
+    reason: Reason
+    message: str
+    passing: bool = False
+
+    @property
+    def remedy(self) -> str:
+        return REMEDIES[self.reason]
+
+
+class MigrationError(Exception):
+    """The root of what this package raises on purpose.
+
+    ├── DocumentError      the document is wrong: field and remedy in the message (exit code 2)
+    ├── Conflict           somebody saved first: observe again, decide again
+    ├── Gone               the migration's object does not exist any more
+    └── PassingError       the surroundings failed for the moment: try the pass again later
+    """
+
+
+class DocumentError(MigrationError):
+    """The document is wrong. ``problems``: one line each, beginning with the field's path."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Conflict(MigrationError):
+    """The object was changed since it was read: the caller's view is old."""
+
+
+class Gone(MigrationError):
+    """The migration's object does not exist any more."""
+
+
+class PassingError(MigrationError):
+    """The surroundings failed for the moment, such as an API server that does not answer."""

@@ -1,0 +1,190 @@
+"""The status of a migration: what is known, what was done, what was recorded before anything was touched.
+
+It is all the memory the operator has. Whatever an invariant rests on (replica counts, the first write) is saved here
+before the effect that it belongs to. Frozen: a pass makes a new one from the old one with ``model_copy``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from project_migration.model.document import AfterSuccess, Model, Side, WorkloadKind
+
+Text = Annotated[str, StringConstraints(max_length=2048)]
+Short = Annotated[str, StringConstraints(max_length=253)]
+Names = Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Field(max_length=20)]
+Counts = Annotated[dict[Short, int], Field(max_length=40)]
+
+
+class StatusModel(Model):
+    #: A newer operator may have written fields that this one does not know.
+    model_config = ConfigDict(extra="ignore")
+
+
+class State(StrEnum):
+    """Of a step, and of a unit within it."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+
+
+class Progress(StatusModel):
+    """Numbers only; people's words are made from them at the edge."""
+
+    percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Of the whole migration; 100 only when it is verified."""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    items_done: int = 0
+    items_total: int = 0
+    bytes_per_second: int = 0
+    eta_seconds: int | None = None
+
+
+class UnitStatus(StatusModel):
+    """One helper's piece of a step, such as the pair `data` of `copy`."""
+
+    name: Short
+    state: State = State.PENDING
+    attempt: int = 1
+    helper: Short = ""
+    """The name of the helper (a Job in a cluster)."""
+    request_digest: Short = ""
+    created_at: Short | None = None
+    running_at: Short | None = None
+    last_sign_at: Short | None = None
+    """When its progress last changed."""
+    not_before: Short | None = None
+    """A failed attempt is followed by the next no sooner than this."""
+    finished_at: Short | None = None
+    bytes_done: int = 0
+    bytes_total: int = 0
+    items_done: int = 0
+    items_total: int = 0
+    reason: Short = ""
+    message: Text = ""
+    counts: Counts = {}
+    digest: Short = ""
+    names: Annotated[dict[Short, Names], Field(max_length=10)] = {}
+    lists: Annotated[dict[Short, Text], Field(max_length=10)] = {}
+
+
+class StepStatus(StatusModel):
+    """One step of the itinerary."""
+
+    id: Short
+    state: State = State.PENDING
+    started_at: Short | None = None
+    finished_at: Short | None = None
+    reason: Short = ""
+    message: Text = ""
+    units: Annotated[tuple[UnitStatus, ...], Field(max_length=100)] = ()
+
+    def unit(self, name: str) -> UnitStatus | None:
+        return next((unit for unit in self.units if unit.name == name), None)
+
+
+class ItineraryStatus(StatusModel):
+    """Which table the migration follows: a snapshot, so that an upgraded operator ends what an older one began."""
+
+    name: Short
+    version: int = 1
+    round: int = 1
+    """1 at first; a retry makes it one more."""
+
+
+class WorkloadState(StrEnum):
+    RECORDED = "Recorded"
+    DOWN = "Down"
+    HELD = "Held"
+    RESTORED = "Restored"
+    GONE = "Gone"
+    LEFT_DOWN = "LeftDown"
+
+
+class WorkloadStatus(StatusModel):
+    """A quiesced workload and what it was before. Written before it is touched, and never overwritten after."""
+
+    kind: WorkloadKind
+    name: Short
+    side: Side
+    after_success: AfterSuccess = AfterSuccess.RESTORE
+    replicas: int = 0
+    """Of a Deployment or StatefulSet, before."""
+    suspended: bool = False
+    """Of a CronJob, before."""
+    state: WorkloadState = WorkloadState.RECORDED
+    scaled_back: int = 0
+    """How often something scaled it up while it was to rest."""
+
+
+class Condition(StatusModel):
+    """As every Kubernetes condition."""
+
+    type: Short
+    status: Annotated[str, StringConstraints(pattern="^(True|False|Unknown)$")]
+    reason: Short
+    message: Text = ""
+    last_transition_time: Short
+    observed_generation: int = 0
+
+
+class PlannedUnit(StatusModel):
+    """What one pair would move."""
+
+    name: Short
+    items: int = 0
+    bytes: int = 0
+    free_bytes: int | None = None
+
+
+class Result(StatusModel):
+    """What arrived, and the proof of it."""
+
+    counts: Counts = {}
+    digest: Short = ""
+    """sha256 over the digests of all units, in the document's order."""
+
+
+class BackupStatus(StatusModel):
+    waived: Text = ""
+    """The document's words, when it waives a backup."""
+
+
+class Status(StatusModel):
+    """Everything the operator knows of one migration."""
+
+    observed_generation: int = 0
+    phase: Short = "Pending"
+    """For people; no logic reads it."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=20)] = ()
+    itinerary: ItineraryStatus | None = None
+    steps: Annotated[tuple[StepStatus, ...], Field(max_length=60)] = ()
+    """The steps of the itinerary that is followed now, then those of earlier ones that ended early."""
+    step: Short = ""
+    """n/m, the step that is at work."""
+    progress: Progress = Progress()
+    workloads: Annotated[tuple[WorkloadStatus, ...], Field(max_length=100)] = ()
+    plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
+    locks: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    helpers: Annotated[tuple[Short, ...], Field(max_length=200)] = ()
+    """Helpers that may exist: noted before they are made, dropped when they are seen to be gone."""
+    workspace_claim: Short = ""
+    backup: BackupStatus | None = None
+    first_write_at: Short | None = None
+    started_at: Short | None = None
+    finished_at: Short | None = None
+    failure: Text = ""
+    """Why the migration ended as it did, in words that name the object."""
+    failure_reason: Short = ""
+    handled_retry: Text = ""
+    """The last value of the annotation migration.mlops.dev/retry that was acted on."""
+    handled_release: Text = ""
+    """The last value of the annotation migration.mlops.dev/release that was acted on."""
+    result: Result | None = None
