@@ -5,22 +5,25 @@
 // machine without a container engine; and because they share most of their
 // code, so that one program takes a fifth of the room and of the build time.
 //
-// The first argument picks the component; what follows is its own command line:
+// The first argument picks the component, and what follows is its own command
+// line; a link to the program that bears a component's name does the same:
 //
 //	node kube-apiserver --etcd-servers=…
-//	node kubectl get pods
+//	ln -s node kubectl; ./kubectl get pods
 package main
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	_ "time/tzdata" // CronJobs with a time zone, on a machine without tzdata
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
-	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/ready"
@@ -30,6 +33,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	kubectl "k8s.io/kubectl/pkg/cmd"
+	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	manager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -49,51 +53,41 @@ var components = map[string]func() *cobra.Command{
 }
 
 func main() {
-	if len(os.Args) < 2 {
-		usage()
-	}
-	name := os.Args[1]
 	// Each component reads os.Args itself (kubectl looks for plugins in it,
-	// CoreDNS parses it), so the component's name takes the program's place.
-	os.Args = slices.Delete(os.Args, 0, 1)
-	if name == "coredns" {
+	// CoreDNS parses it), so its name stands where the program's stood.
+	name := filepath.Base(os.Args[0])
+	if !known(name) && len(os.Args) > 1 {
+		os.Args = os.Args[1:]
+		name = os.Args[0]
+	}
+	switch {
+	case name == "coredns":
 		serveNames()
-		return
-	}
-	command, known := components[name]
-	if !known {
-		usage()
-	}
-	if name == "kubectl" {
+	case name == "kubectl":
 		// Its errors are for people: printed as they are, without a log line.
-		if err := cli.RunNoErrOutput(command()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+		if err := cli.RunNoErrOutput(components[name]()); err != nil {
+			cmdutil.CheckErr(err)
 		}
-		return
+	case known(name):
+		os.Exit(cli.Run(components[name]()))
+	default:
+		fmt.Fprintln(os.Stderr, "usage: node COMPONENT ARGUMENTS…, with one of these components:")
+		fmt.Fprintln(os.Stderr, " coredns", strings.Join(slices.Sorted(maps.Keys(components)), " "))
+		os.Exit(2)
 	}
-	os.Exit(cli.Run(command()))
+}
+
+func known(name string) bool {
+	_, found := components[name]
+	return found || name == "coredns"
 }
 
 // serveNames runs CoreDNS. The order of the directives is the order in which a
-// question passes the plugins; CoreDNS generates it for all of its plugins,
-// and refuses to start when one in the list is not linked in.
+// question passes the plugins: "template" comes last, where it denies whatever
+// is no name of the cluster, at once, instead of leaving it without an answer.
+// There is no cache: every answer comes from memory, and a test that made a
+// Service must not wait for a stale denial to expire.
 func serveNames() {
-	dnsserver.Directives = []string{"errors", "ready", "cache", "template", "kubernetes"}
+	dnsserver.Directives = []string{"errors", "ready", "kubernetes", "template"}
 	coremain.Run()
-}
-
-func usage() {
-	fmt.Fprintln(os.Stderr, "usage: node COMPONENT ARGUMENTS…; the components:")
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for name := range components {
-			if !yield(name) {
-				return
-			}
-		}
-	}) {
-		fmt.Fprintln(os.Stderr, "  "+name)
-	}
-	fmt.Fprintln(os.Stderr, "  coredns")
-	os.Exit(2)
 }

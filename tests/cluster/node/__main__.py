@@ -1,0 +1,65 @@
+"""The commands; see ``--help``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.cluster.node import helm, images, lifecycle
+from tests.cluster.node.place import Place, cache
+from tests.cluster.node.shell import NodeError, say
+
+
+def main() -> int:
+    """Run one command."""
+    options = _parser().parse_args()
+    try:
+        place = Place(options.name)
+        return int(options.run(place, options) or 0)
+    except NodeError as error:
+        say(f"error: {error}")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--name", default="pmig", help="which node (default: %(default)s)")
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.node", description="A real Kubernetes node for the cluster tests.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, help_text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, parents=[shared], help=help_text, description=help_text)
+        one.set_defaults(run=run)
+        return one
+
+    command("up", _up, "start the node unless it runs, and print the line that sets KUBECONFIG")
+    command("down", _down, "remove the node and everything in it")
+    command("status", _status, "tell how the node is; exit code 1 if it is not ready")
+    command("load-image", _load, "give an image archive to the node").add_argument("file", type=Path)
+    return parser
+
+
+def _up(place: Place, _: argparse.Namespace) -> None:
+    chosen = lifecycle.foreign_cluster(place)
+    if chosen:
+        say("using the cluster that KUBECONFIG names")
+    else:
+        lifecycle.up(place)
+    print(f"export KUBECONFIG={chosen or place.kubeconfig}")
+
+
+def _down(place: Place, _: argparse.Namespace) -> None:
+    lifecycle.down(place)
+
+
+def _status(place: Place, _: argparse.Namespace) -> int:
+    lines = lifecycle.status(place)
+    print("\n".join(lines))
+    return 0 if ": ready" in lines[0] else 1
+
+
+def _load(place: Place, options: argparse.Namespace) -> None:
+    images.load(place, options.file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

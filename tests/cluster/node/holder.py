@@ -1,0 +1,62 @@
+"""The first process inside a node's namespaces.
+
+It arranges the mounts, writes down which process it is, and then only buries the dead: the
+children of components that have ended become its own. It is run as a script of its own, so that
+it keeps nothing in memory but an interpreter.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def main(run: Path) -> None:
+    """Prepare the namespaces and stay."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    # /proc is still the machine's: it knows the process number that the machine knows us by.
+    pid = int(Path("/proc/self").readlink().name)
+    stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    arrange_mounts(run)
+    record = run / "holder.json"
+    draft = record.with_suffix(".new")
+    draft.write_text(json.dumps({"pid": pid, "identity": f"{boot}/{stat[19]}"}))
+    draft.rename(record)
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            time.sleep(1)
+
+
+def arrange_mounts(run: Path) -> None:
+    """Let the components write to their usual folders without leaving a trace on the machine.
+
+    What they put below /var/lib and /var/log goes to the run folder, and /run is their own.
+    Pods may ask to see mounts made later than themselves, hence the sharing at the end.
+    """
+    mount("--make-rprivate", "/")
+    mount("-t", "proc", "proc", "/proc")
+    mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    for folder in ("/var/lib", "/var/log"):
+        name = folder.strip("/").replace("/", "-")
+        upper, work = run / "overlays" / name, run / "overlays" / f"{name}.work"
+        upper.mkdir(parents=True)
+        work.mkdir()
+        layers = f"lowerdir={folder},upperdir={upper},workdir={work}"
+        mount("-t", "overlay", "-o", layers, "overlay", folder)
+    mount("--make-rshared", "/")
+
+
+def mount(*arguments: str) -> None:
+    """The program, for want of a call in the standard library."""
+    subprocess.run(["mount", *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,105 @@
+"""Bringing a node up, taking it down, and looking at it."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.cluster.node import components, images, packages, program, settings
+from tests.cluster.node.certificates import make as make_certificates
+from tests.cluster.node.enclosure import enclose, holder, inside, release, terminate
+from tests.cluster.node.network import connect, disconnect
+from tests.cluster.node.place import Place
+from tests.cluster.node.shell import run, step
+from tests.cluster.node.store import digest, lock, once
+
+
+def foreign_cluster(place: Place) -> str | None:
+    """The cluster that the environment already points to, unless that is this node."""
+    chosen = os.environ.get("KUBECONFIG", "")
+    return chosen if chosen and Path(chosen) != place.kubeconfig else None
+
+
+def up(place: Place) -> None:
+    """Make sure that the node runs; what is left of an earlier one that fails is removed first."""
+    with lock(f"node-{place.name}"):
+        packages.ensure()
+        programs = program.ensure()
+        if holder(place) is not None and components.healthy(place, programs):
+            return
+        _remove(place)
+        store = _image_store(place, programs)
+        with step(f"node {place.name} up"):
+            _start(place, programs, store)
+
+
+def down(place: Place) -> None:
+    """Remove the node, in whatever state it is."""
+    with lock(f"node-{place.name}"), step(f"node {place.name} down"):
+        _remove(place)
+
+
+def _remove(place: Place) -> None:
+    release(place)
+    disconnect(place)
+
+
+def _start(place: Place, programs: Path, store: Path) -> None:
+    pid = _enclose(place)
+    _copy_images(store, place.run / "containerd")
+    make_certificates(place)
+    connect(place, pid)
+    components.start_control_plane(place, pid, programs)
+    components.start_containerd(place, pid)
+    components.start_node(place, pid, programs)
+
+
+def _enclose(place: Place) -> int:
+    place.logs.mkdir(parents=True)
+    settings.write(place)
+    return enclose(place)
+
+
+def _image_store(place: Place, programs: Path) -> Path:
+    """The engine's own storage with the images in it, unpacked; made once with an engine that does just that."""
+    archives = [images.pause(programs), images.base()]
+
+    def make(folder: Path) -> None:
+        pid = _enclose(place)
+        components.start_containerd(place, pid)
+        for archive in archives:
+            images.load(place, archive)
+        terminate(place, pid, "containerd")
+        (place.run / "containerd").rename(folder / "containerd")
+        release(place)
+
+    return once("image-stores", digest(archive.parent.name for archive in archives), make) / "containerd"
+
+
+def _copy_images(store: Path, target: Path) -> None:
+    """Links and not copies, which takes no time and no room: the engine never changes a file of an image.
+
+    Only its databases it does change, so each node has its own.
+    """
+    run("cp", "--archive", "--link", store, target)
+    for database in store.glob("*/*.db"):
+        copy = target / database.relative_to(store)
+        copy.unlink()
+        shutil.copy2(database, copy)
+
+
+def status(place: Place) -> list[str]:
+    """How the node is, a line a fact."""
+    pid = holder(place)
+    if pid is None:
+        return [f"node {place.name}: down"]
+    programs = program.ensure()
+    dead = [f"{component}: ended with exit code {code}" for component, code in components.ended(place).items()]
+    ready = "ready" if components.healthy(place, programs) else "not ready"
+    return [f"node {place.name}: {ready}, {_memory(pid)} MiB in use", *dead, f"logs: {place.logs}"]
+
+
+def _memory(pid: int) -> int:
+    """What all processes of the node have in memory; what two of them share counts in both."""
+    pages = run(*inside(pid, "sh", "-c", "cat /proc/[0-9]*/statm 2>/dev/null")).stdout
+    size = os.sysconf("SC_PAGE_SIZE")
+    return sum(int(line.split()[1]) for line in pages.splitlines()) * size // 2**20
