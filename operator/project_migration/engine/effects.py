@@ -7,7 +7,7 @@ prepared helper does nothing, and starting it names its version.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class HelperSpec:
     group: int | None = None
     nodes: tuple[str, ...] = ()
     """Where it has to run, when a volume is attached there already."""
-    helper: Helper = Helper()
+    helper: Helper = field(default_factory=Helper)
     workspace: Volume | None = None
 
 

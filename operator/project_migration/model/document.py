@@ -73,13 +73,13 @@ class Volume(Model):
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
         default=None, json_schema_extra={"x-local-only": True}
     )
-    """A directory of this machine. Only in documents that `project-migration run` runs; the cluster's schema has none."""
+    """A directory of this machine, in documents that `project-migration run` runs. The cluster's schema has none."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel("has(self.claimName)", "name the claim in claimName", ".claimName"),
             cel(
-                "!has(self.subPath) || !self.subPath.split('/').exists(part, part == '..')",
+                "!has(self.subPath) || !self.subPath.matches('(^|/)[.][.](/|$)')",
                 "subPath must stay inside the claim: no '..'",
                 ".subPath",
             ),
@@ -227,9 +227,7 @@ class Ownership(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            cel(
-                "self.mode != 'Set' || (has(self.uid) && has(self.gid))", "mode Set needs uid and gid", ".uid"
-            ),
+            cel("self.mode != 'Set' || (has(self.uid) && has(self.gid))", "mode Set needs uid and gid", ".uid"),
             cel(
                 "self.mode != 'Helper' || !has(self.uid) || self.uid > 0",
                 "a helper never runs as user 0 in mode Helper",
@@ -268,18 +266,14 @@ class Toleration(Model):
     key: Annotated[str, StringConstraints(max_length=316)] | None = None
     operator: Annotated[str, StringConstraints(pattern="^(Exists|Equal)$")] | None = None
     value: Annotated[str, StringConstraints(max_length=63)] | None = None
-    effect: Annotated[str, StringConstraints(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$")] | None = (
-        None
-    )
+    effect: Annotated[str, StringConstraints(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$")] | None = None
     toleration_seconds: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
 
 
 class Compute(Model):
     """An amount of processor and memory."""
 
-    cpu: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?m?$", max_length=12)] | None = (
-        None
-    )
+    cpu: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,3})?m?$", max_length=12)] | None = None
     """Processors, such as 2 or 500m."""
     memory: Quantity | None = None
     """Bytes, such as 1Gi."""
@@ -319,12 +313,10 @@ class Mode(StrEnum):
 PLATFORMS = ("clearml", "cdsw", "cml", "mlflow", "volumes")
 
 #: A platform whose block is known by name and refused until a release carries it.
-LaterPlatform = Annotated[
-    dict[str, Any] | None, Field(json_schema_extra={"x-later": True, "maxProperties": 50})
-]
+LaterPlatform = Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-later": True, "maxProperties": 50})]
 
 #: What may not change any more once something was written to the target. Each is compared by a CEL rule.
-FIXED_AFTER_FIRST_WRITE = (*PLATFORMS, "workspace", "ownership", "quiesce")
+FIXED_AFTER_FIRST_WRITE = ("volumes", "workspace", "ownership", "quiesce")
 
 
 def _fixed(field: str) -> dict[str, str]:
@@ -385,9 +377,7 @@ class Spec(Model):
                 f"[{', '.join(f'has(self.{platform})' for platform in PLATFORMS)}].filter(given, given).size() == 1",
                 f"give exactly one platform: {', '.join(PLATFORMS)}",
             ),
-            cel(
-                "has(self.workspace)", "name the workspace claim, or a size for one to be made", ".workspace"
-            ),
+            cel("has(self.workspace)", "name the workspace claim, or a size for one to be made", ".workspace"),
             cel(
                 "!has(oldSelf.mode) || oldSelf.mode != 'Migrate' || self.mode == 'Migrate'",
                 "mode may go from Plan to Migrate, never back",

@@ -71,13 +71,15 @@ REMEDIES: dict[Reason, str] = {
     Reason.CLAIM_NOT_FOUND: "Create the claim, or correct claimName.",
     Reason.CLAIM_LOST: "The claim's volume is gone: restore the volume, or name another claim.",
     Reason.CLAIM_IN_USE: "List the workload under quiesce.workloads, set quiesce.discover, or stop the pod.",
-    Reason.CLAIM_NOT_MOUNTABLE: "Release the claim from the node or pod that holds it, or use one that several nodes can mount.",
+    Reason.CLAIM_NOT_MOUNTABLE: "Release the claim from the node or pod that holds it, or use one that"
+    " several nodes can mount.",
     Reason.PATHS_OVERLAP: "Give source and target places of which neither lies inside the other.",
     Reason.SOURCE_NOT_FOUND: "Correct the source's subPath or path.",
     Reason.SOURCE_NOT_A_DIRECTORY: "Name the directory that holds the file, and include the file by name.",
     Reason.SOURCE_UNREADABLE: "Let the helper read the files (ownership.mode Set or Preserve in a namespace that"
     " allows privileged helpers), or exclude them.",
-    Reason.TARGET_NOT_EMPTY: "Empty the target, name another, or write down in backup.waive why nothing there is needed.",
+    Reason.TARGET_NOT_EMPTY: "Empty the target, name another, or write down in backup.waive why nothing"
+    " there is needed.",
     Reason.TARGET_READ_ONLY: "Make the target writable for the helper, or name another.",
     Reason.TARGET_NOT_A_DIRECTORY: "Name a directory as the target.",
     Reason.NOT_ENOUGH_SPACE: "Enlarge the target, or exclude what need not move.",
@@ -87,8 +89,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.WORKLOAD_NOT_FOUND: "Correct kind and name under quiesce.workloads.",
     Reason.WORKLOAD_HELD: "Wait for the migration that holds the workload, or cancel that one.",
     Reason.SCALED_BACK: "Pause what scales the workload (Argo CD self-heal, KEDA, an operator), then retry.",
-    Reason.QUIESCE_TIMEOUT: "See why the pods that the message names do not end, or raise timeouts.quiesce; then retry.",
-    Reason.RESUME_TIMEOUT: "See why the workload cannot be scaled, then retry; its recorded count is in status.workloads.",
+    Reason.QUIESCE_TIMEOUT: "See why the pods that the message names do not end, or raise"
+    " timeouts.quiesce; then retry.",
+    Reason.RESUME_TIMEOUT: "See why the workload cannot be scaled, then retry; its recorded count is in"
+    " status.workloads.",
     Reason.TARGET_LOCKED: "Wait for the migration that the message names, or cancel it.",
     Reason.LOCK_TIMEOUT: "Cancel the migration that holds the target, then retry.",
     Reason.TARGET_BUSY: "Another copy writes there now: wait until it ends; the operator tries again by itself.",
@@ -97,17 +101,21 @@ REMEDIES: dict[Reason, str] = {
     Reason.HELPER_REFUSED: "Change what the message names (quota, Pod Security, admission policy), then retry.",
     Reason.HELPER_NOT_STARTED: "See the message for what the pod waits for, or raise timeouts.helperStart; then retry.",
     Reason.HELPER_IMAGE: "Correct the operator's helper image or its pull secret, then retry.",
-    Reason.HELPER_UNSCHEDULABLE: "Free or add a node that fits the message (resources, taints, the volume's node), then retry.",
+    Reason.HELPER_UNSCHEDULABLE: "Free or add a node that fits the message (resources, taints, the"
+    " volume's node), then retry.",
     Reason.HELPER_OUT_OF_MEMORY: "Raise helper.resources.limits.memory or lower transfer.workers, then retry.",
     Reason.HELPER_EVICTED: "See why the node evicts pods; the operator tries again by itself.",
     Reason.HELPER_LOST: "Somebody removed the helper; the operator tries again by itself.",
-    Reason.HELPER_SILENT: "See the helper's last lines in the message; raise timeouts.silence when the storage is slow.",
+    Reason.HELPER_SILENT: "See the helper's last lines in the message; raise timeouts.silence when the"
+    " storage is slow.",
     Reason.HELPER_CRASHED: "The last lines in the message say why; report it when they name our own code.",
     Reason.HELPER_STUCK: "A helper's pod does not end (its node may be gone): remove the pod by force, then retry.",
     Reason.SOURCE_CHANGED: "Stop what writes to the source (quiesce.workloads), then retry.",
-    Reason.NOT_PRESERVED: "Allow the right that is missing, use a target that keeps the attribute, or exclude the objects.",
+    Reason.NOT_PRESERVED: "Allow the right that is missing, use a target that keeps the attribute, or"
+    " exclude the objects.",
     Reason.COPY_INCOMPLETE: "The named objects could not be copied: mend or exclude them, then retry.",
-    Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries again by itself.",
+    Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries"
+    " again by itself.",
     Reason.VERIFY_FAILED: "The named objects differ from the source: see what writes to the target, then retry.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
@@ -145,11 +153,11 @@ class DocumentError(MigrationError):
         self.problems = problems
 
 
-class Conflict(MigrationError):
+class Conflict(MigrationError):  # noqa: N818 - an outcome, not an error: the caller looks again
     """The object was changed since it was read: the caller's view is old."""
 
 
-class Gone(MigrationError):
+class Gone(MigrationError):  # noqa: N818 - an outcome, not an error: there is nothing left to do
     """The migration's object does not exist any more."""
 
 

@@ -1,0 +1,204 @@
+"""A document, read from outside: every problem at once, each naming the field and what to do.
+
+The schema and its CEL rules say most of this at ``kubectl apply``. It is said again here for documents that never see
+an API server, for objects stored under an older schema, and for what CEL cannot express.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import PurePosixPath
+from typing import Any
+
+import pathspec
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from project_migration.model import document as models
+from project_migration.model.document import Document, OwnershipMode, Spec, Volume, VolumePair
+from project_migration.model.errors import DocumentError
+
+LATER = tuple(name for name in models.PLATFORMS if name != "volumes")
+
+
+def read_document(data: object, *, local: bool) -> Document:
+    """The document in ``data`` (parsed YAML). Raises DocumentError with every problem that was found.
+
+    ``local``: it runs on one machine, so paths are allowed and the workspace may be left out.
+    """
+    if not isinstance(data, dict):
+        raise DocumentError(("the document is not a mapping: it starts with apiVersion, kind, metadata, spec",))
+    try:
+        document = Document.model_validate({key: value for key, value in data.items() if key != "status"})
+    except ValidationError as error:
+        raise DocumentError(tuple(describe(detail) for detail in error.errors(include_url=False))) from error
+    problems = tuple(check(document.spec, namespace=document.metadata.namespace, local=local))
+    if problems:
+        raise DocumentError(problems)
+    return document
+
+
+def describe(detail: ErrorDetails) -> str:
+    """One of pydantic's errors in a person's words: ``spec.transfer.workers: …``."""
+    where = field_path(detail["loc"])
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"{where}: there is no such field{_closest(str(detail['loc'][-1]))}"
+        case "missing":
+            return f"{where}: the field is missing"
+        case "string_pattern_mismatch":
+            return f"{where}: {detail['input']!r} does not have the form {detail['ctx']['pattern']}"
+        case _:
+            return f"{where}: {detail['msg']} (it is {_short(detail['input'])})"
+
+
+def field_path(location: tuple[int | str, ...]) -> str:
+    """``("spec", "volumes", "pairs", 0, "name")`` → ``spec.volumes.pairs[0].name``"""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _closest(name: str) -> str:
+    found = difflib.get_close_matches(name, _known_names(), n=1, cutoff=0.7)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _known_names() -> set[str]:
+    found: set[str] = set()
+    for value in vars(models).values():
+        if isinstance(value, type) and issubclass(value, BaseModel):
+            found |= {field.alias or name for name, field in value.model_fields.items()}
+    return found
+
+
+def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
+    """The rules between fields, each problem a line."""
+    yield from _platform(spec)
+    yield from _workspace(spec, local=local)
+    yield from _ownership(spec)
+    if spec.volumes is None:
+        return
+    pairs = spec.volumes.pairs
+    for position, pair in enumerate(pairs):
+        where = f"spec.volumes.pairs[{position}]"
+        yield from _volume(f"{where}.source", pair.source, namespace=namespace, local=local)
+        yield from _volume(f"{where}.target", pair.target, namespace=namespace, local=local)
+        yield from _patterns(where, pair)
+    yield from _unique_names(pairs)
+    yield from _separate(pairs)
+
+
+def _platform(spec: Spec) -> Iterator[str]:
+    given = [name for name in models.PLATFORMS if getattr(spec, name) is not None]
+    if len(given) != 1:
+        have = f"it has {' and '.join(given)}" if given else "it has none"
+        yield f"spec: give exactly one platform: {', '.join(models.PLATFORMS)} ({have})"
+    for name in given:
+        if name in LATER:
+            yield f"spec.{name}: NotSupportedYet: this release moves volumes only"
+
+
+def _workspace(spec: Spec, *, local: bool) -> Iterator[str]:
+    if spec.workspace is None:
+        if not local:
+            yield "spec.workspace: name the workspace claim, or a size for one to be made"
+        return
+    if (spec.workspace.claim_name is None) == (spec.workspace.size is None):
+        yield "spec.workspace: give either claimName, or size for a claim to be made"
+    used = {
+        volume.claim_name
+        for pair in (spec.volumes.pairs if spec.volumes else ())
+        for volume in (pair.source, pair.target)
+        if volume.claim_name
+    }
+    if not local and spec.workspace.claim_name in used:
+        yield (
+            f"spec.workspace.claimName: {spec.workspace.claim_name} is also a source or a target:"
+            " the workspace needs a claim of its own"
+        )
+
+
+def _ownership(spec: Spec) -> Iterator[str]:
+    ownership = spec.ownership
+    if ownership.mode is OwnershipMode.SET and (ownership.uid is None or ownership.gid is None):
+        yield "spec.ownership: mode Set needs uid and gid"
+    if ownership.mode is OwnershipMode.HELPER and ownership.uid == 0:
+        yield "spec.ownership.uid: a helper never runs as user 0 in mode Helper"
+
+
+def _volume(where: str, volume: Volume, *, namespace: str, local: bool) -> Iterator[str]:
+    if volume.path is not None and not local:
+        yield f"{where}.path: a path exists only in documents run on one machine; name a claim in claimName"
+    elif (volume.path is None) == (volume.claim_name is None):
+        yield f"{where}: give " + ("either claimName or path" if local else "claimName")
+    if volume.path is not None and not volume.path.startswith("/"):
+        yield f"{where}.path: {volume.path!r} is not absolute: begin it with /"
+    if volume.sub_path and ".." in PurePosixPath(volume.sub_path).parts:
+        yield f"{where}.subPath: must stay inside the claim: no '..'"
+    if volume.cluster is not None:
+        yield f"{where}.cluster: NotSupportedYet: this release works within one cluster"
+    if local and volume.namespace not in (None, namespace):
+        yield f"{where}.namespace: NotSupportedYet: one machine has no other namespaces"
+
+
+def _patterns(where: str, pair: VolumePair) -> Iterator[str]:
+    for field, patterns in (("include", pair.include), ("exclude", pair.exclude)):
+        for position, pattern in enumerate(patterns):
+            try:
+                pathspec.GitIgnoreSpec.from_lines([pattern])
+            except ValueError as error:
+                yield f"{where}.{field}[{position}]: {pattern!r} is not a gitignore pattern: {error}"
+
+
+def _unique_names(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
+    seen: set[str] = set()
+    for position, pair in enumerate(pairs):
+        if pair.name in seen:
+            yield f"spec.volumes.pairs[{position}].name: {pair.name} is used twice"
+        seen.add(pair.name)
+
+
+def _separate(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
+    """No target may overlap with any source or with another target."""
+    for position, pair in enumerate(pairs):
+        if overlap(pair.source, pair.target):
+            yield (
+                f"spec.volumes.pairs[{position}].target: source and target must be different places,"
+                f" neither inside the other (both are in {place(pair.target)})"
+            )
+    for (left, one), (right, other) in combinations(enumerate(pairs), 2):
+        for ours, theirs, kind in (
+            (one.target, other.target, "target"),
+            (one.target, other.source, "source"),
+            (one.source, other.target, "target"),
+        ):
+            if overlap(ours, theirs):
+                yield (
+                    f"spec.volumes.pairs[{right}].{kind}: {place(theirs)} overlaps with pairs[{left}]:"
+                    " what is written may not be read or written by another pair"
+                )
+
+
+def place(volume: Volume) -> str:
+    root = volume.path if volume.path is not None else f"claim {volume.claim_name}"
+    return f"{root}/{volume.sub_path}" if volume.sub_path else str(root)
+
+
+def overlap(one: Volume, other: Volume) -> bool:
+    """Whether one place is the other, or lies inside it. By name only: links are looked at in preflight."""
+    if one.path is not None and other.path is not None:
+        left, right = (PurePosixPath(v.path or "/") / (v.sub_path or "") for v in (one, other))
+        return left.is_relative_to(right) or right.is_relative_to(left)
+    if one.claim_name is None or one.claim_name != other.claim_name or one.namespace != other.namespace:
+        return False
+    left, right = (PurePosixPath(v.sub_path or ".") for v in (one, other))
+    return left.is_relative_to(right) or right.is_relative_to(left)
