@@ -10,7 +10,6 @@ import difflib
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import PurePosixPath
-from typing import Any
 
 import pathspec
 from pydantic import BaseModel, ValidationError
@@ -33,11 +32,21 @@ def read_document(data: object, *, local: bool) -> Document:
     try:
         document = Document.model_validate({key: value for key, value in data.items() if key != "status"})
     except ValidationError as error:
-        raise DocumentError(tuple(describe(detail) for detail in error.errors(include_url=False))) from error
+        raise DocumentError(tuple(_problems(error))) from error
     problems = tuple(check(document.spec, namespace=document.metadata.namespace, local=local))
     if problems:
         raise DocumentError(problems)
     return document
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    details = error.errors(include_url=False)
+    for detail in details:
+        inner = any(
+            len(d["loc"]) > len(detail["loc"]) and d["loc"][: len(detail["loc"])] == detail["loc"] for d in details
+        )
+        if not (detail["type"] == "too_short" and inner):  # a list seems too short when its items are wrong
+            yield describe(detail)
 
 
 def describe(detail: ErrorDetails) -> str:

@@ -45,6 +45,7 @@ class Progress(StatusModel):
     items_total: int = 0
     bytes_per_second: int = 0
     eta_seconds: int | None = None
+    updated_at: Short | None = None
 
 
 class UnitStatus(StatusModel):
@@ -173,8 +174,6 @@ class Status(StatusModel):
     workloads: Annotated[tuple[WorkloadStatus, ...], Field(max_length=100)] = ()
     plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
     locks: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
-    helpers: Annotated[tuple[Short, ...], Field(max_length=200)] = ()
-    """Helpers that may exist: noted before they are made, dropped when they are seen to be gone."""
     workspace_claim: Short = ""
     backup: BackupStatus | None = None
     first_write_at: Short | None = None
@@ -183,6 +182,8 @@ class Status(StatusModel):
     failure: Text = ""
     """Why the migration ended as it did, in words that name the object."""
     failure_reason: Short = ""
+    remedy: Text = ""
+    """What a person can do about it."""
     handled_retry: Text = ""
     """The last value of the annotation migration.mlops.dev/retry that was acted on."""
     handled_release: Text = ""

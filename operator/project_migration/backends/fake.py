@@ -1,0 +1,408 @@
+"""A whole cluster in memory, in which time passes only when told, and everything can be made to fail at will.
+
+It keeps the promises that the engine relies on and no others: versions refuse late writes, a removed helper is gone
+only when its program has ended, a prepared helper does nothing. Its clock, its pods and its helpers move with
+:meth:`FakeCluster.tick`. :class:`FakeBackend` is one operator looking at it; there can be several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from project_migration.engine.effects import (
+    Announce,
+    DropFinalizer,
+    DropLease,
+    Effect,
+    EnsureClaim,
+    EnsureFinalizer,
+    HelperSpec,
+    HoldWorkload,
+    PrepareHelper,
+    ReleaseWorkload,
+    RemoveHelper,
+    StartHelper,
+    TakeLease,
+)
+from project_migration.engine.world import (
+    ClaimFacts,
+    HelperFacts,
+    HelperPhase,
+    Key,
+    LeaseFacts,
+    Migration,
+    NamespaceFacts,
+    PodFacts,
+    Questions,
+    WorkloadFacts,
+    WorkloadRef,
+    World,
+)
+from project_migration.model.document import Document, WorkloadKind
+from project_migration.model.errors import Conflict, Failure, Gone, Reason
+from project_migration.model.records import Outcome, Progress, Record
+from project_migration.model.status import Status
+
+
+class Behaviour(StrEnum):
+    """What a helper does once it is started."""
+
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    FAIL_PASSING = "fail passing"
+    CRASH = "crash"
+    """Its program exits, with 0 even, and leaves no record."""
+    LIE = "lie"
+    """It leaves the record of another request."""
+    OUT_OF_MEMORY = "out of memory"
+    NEVER_START = "never start"
+    SILENT = "silent"
+
+
+@dataclass
+class FakeWorkload:
+    replicas: int = 1
+    suspended: bool = False
+    pods: int = 1
+    version: int = 1
+    holder: str = ""
+    held_replicas: int | None = None
+    held_suspended: bool | None = None
+    released: str = ""
+    claims: tuple[str, ...] = ()
+    stuck: bool = False
+    """Whether its pods never end."""
+    controllers: tuple[str, ...] = ()
+
+
+@dataclass
+class FakeHelper:
+    spec: HelperSpec
+    owner: str
+    uid: str
+    version: int = 1
+    phase: HelperPhase = HelperPhase.PREPARED
+    age: float = 0.0
+    record: Record | None = None
+    failure: Failure | None = None
+
+
+@dataclass
+class FakeLease:
+    holder: str
+    version: int = 1
+
+
+@dataclass
+class FakeMigration:
+    document: Document
+    uid: str
+    version: int = 1
+    status: Status = field(default_factory=Status)
+    annotations: dict[str, str] = field(default_factory=dict)
+    finalizer: bool = False
+    deleting_since: datetime | None = None
+    generation: int = 1
+
+
+Watcher = Callable[["FakeCluster", str, object], None]
+
+
+@dataclass
+class FakeCluster:
+    """Everything there is. Tests reach in and change what they like; ``version`` is theirs to raise then."""
+
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    migrations: dict[Key, FakeMigration] = field(default_factory=dict)
+    claims: dict[str, ClaimFacts] = field(default_factory=dict)
+    workloads: dict[WorkloadRef, FakeWorkload] = field(default_factory=dict)
+    helpers: dict[str, FakeHelper] = field(default_factory=dict)
+    leases: dict[str, FakeLease] = field(default_factory=dict)
+    namespace: NamespaceFacts = NamespaceFacts(privileged_helpers=True)
+    behaviours: dict[tuple[str, str], list[Behaviour]] = field(default_factory=dict)
+    """By step and unit: what the next attempts do; when the list is empty they succeed."""
+    facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
+    """By unit: what its survey finds, beside the defaults."""
+    refused: dict[str, Failure] = field(default_factory=dict)
+    events: list[tuple[Key, Announce]] = field(default_factory=list)
+    watcher: Watcher | None = None
+    """Told of helpers that begin and of saves, for tests that hold invariants against them."""
+    serial: int = 0
+
+    def add(self, document: Document) -> Key:
+        key = Key(document.metadata.namespace, document.metadata.name)
+        self.serial += 1
+        self.migrations[key] = FakeMigration(document, uid=f"{self.serial:08x}-0000-4000-8000-000000000000")
+        return key
+
+    def next_uid(self) -> str:
+        self.serial += 1
+        return f"uid-{self.serial}"
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Lets time pass: pods follow their workloads, helpers go on, what is being removed goes."""
+        self.now += timedelta(seconds=seconds)
+        for workload in self.workloads.values():
+            wanted = 0 if workload.suspended else workload.replicas
+            workload.pods = workload.pods if workload.stuck and workload.pods > wanted else wanted
+        for name, helper in list(self.helpers.items()):
+            helper.age += seconds
+            self._advance(name, helper)
+
+    def _advance(self, name: str, helper: FakeHelper) -> None:
+        if helper.phase is HelperPhase.ENDING:
+            del self.helpers[name]
+        elif helper.phase is HelperPhase.PENDING:
+            if self._behaviour(helper) is not Behaviour.NEVER_START:
+                helper.phase = HelperPhase.RUNNING
+                helper.version += 1
+                self._tell("runs", helper)
+        elif helper.phase is HelperPhase.RUNNING:
+            self._end(helper)
+
+    def _behaviour(self, helper: FakeHelper) -> Behaviour:
+        request = helper.spec.request
+        return next(iter(self.behaviours.get((request.step, request.unit), [])), Behaviour.SUCCEED)
+
+    def _end(self, helper: FakeHelper) -> None:
+        behaviour = self._behaviour(helper)
+        if behaviour is Behaviour.SILENT:
+            return
+        request = helper.spec.request
+        planned = self.behaviours.get((request.step, request.unit))
+        if planned:
+            planned.pop(0)
+        helper.phase = HelperPhase.FINISHED
+        helper.version += 1
+        helper.record, helper.failure = self._result(helper, behaviour)
+        self._tell("ended", helper)
+
+    def _result(self, helper: FakeHelper, behaviour: Behaviour) -> tuple[Record | None, Failure | None]:
+        digest = helper.spec.request.digest
+        match behaviour:
+            case Behaviour.SUCCEED:
+                return self._record(helper), None
+            case Behaviour.LIE:
+                return replace(self._record(helper), request_digest="sha256:another"), None
+            case Behaviour.FAIL:
+                return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed"), None
+            case Behaviour.FAIL_PASSING:
+                return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True), None
+            case Behaviour.OUT_OF_MEMORY:
+                return None, Failure(Reason.HELPER_OUT_OF_MEMORY, "killed for memory")
+            case _:
+                return None, Failure(Reason.HELPER_CRASHED, "exit code 0, no record", passing=True)
+
+    def _record(self, helper: FakeHelper) -> Record:
+        request = helper.spec.request
+        facts: dict[str, dict[str, object]] = {}
+        if request.worker == "survey":
+            facts = {
+                "source": {"exists": True, "isDirectory": True, "readable": True, "entries": 3, "diskBytes": 30},
+                "target": {"exists": True, "isDirectory": True, "writable": True, "empty": True, "canChown": True},
+            }
+            for root, found in self.facts.get(request.unit, {}).items():
+                facts[root].update(found)
+        return Record(
+            request.digest,
+            Outcome.SUCCEEDED,
+            counts={"entries": 3, "bytes": 30},
+            digest=f"sha256:{request.unit}",
+            facts=facts,
+        )
+
+    def _tell(self, what: str, thing: object) -> None:
+        if self.watcher is not None:
+            self.watcher(self, what, thing)
+
+    def saved(self, key: Key, before: Status, after: Status) -> None:
+        self._tell("saved", (key, before, after))
+
+
+class FakeBackend:
+    """One operator's hands on the cluster."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self.cluster = cluster
+
+    def keys(self) -> Sequence[Key]:
+        return tuple(self.cluster.migrations)
+
+    def load(self, key: Key) -> Migration:
+        found = self._found(key)
+        return Migration(
+            key=key,
+            uid=found.uid,
+            version=str(found.version),
+            document=found.document,
+            status=found.status,
+            generation=found.generation,
+            annotations=dict(found.annotations),
+            finalizer=found.finalizer,
+            deleting_since=found.deleting_since,
+        )
+
+    def _found(self, key: Key) -> FakeMigration:
+        if key not in self.cluster.migrations:
+            raise Gone(str(key))
+        return self.cluster.migrations[key]
+
+    def observe(self, migration: Migration, questions: Questions) -> World:
+        cluster = self.cluster
+        return World(
+            now=cluster.now,
+            claims={key: self._claim(migration, key) for key in questions.claims},
+            workloads={ref: self._workload(ref) for ref in questions.workloads},
+            helpers={
+                name: self._helper(helper) for name, helper in cluster.helpers.items() if helper.owner == migration.uid
+            },
+            leases={
+                name: LeaseFacts(
+                    cluster.leases[name].holder, str(cluster.leases[name].version), self._alive(cluster.leases[name])
+                )
+                for name in questions.leases
+                if name in cluster.leases
+            },
+            namespace=cluster.namespace,
+            refused={spec.name: f for spec in questions.dry_run for f in cluster.refused.values()},
+        )
+
+    def _alive(self, lease: FakeLease) -> bool:
+        namespace, name, uid = lease.holder.split("/")
+        found = self.cluster.migrations.get(Key(namespace, name))
+        return found is not None and found.uid == uid
+
+    def _claim(self, migration: Migration, key: str) -> ClaimFacts:
+        facts = self.cluster.claims.get(key, ClaimFacts(exists=False))
+        pods = [
+            PodFacts(f"{ref.name}-{number}", owner=ref)
+            for ref, workload in self.cluster.workloads.items()
+            if key in workload.claims
+            for number in range(workload.pods)
+        ]
+        ours = [PodFacts(name, ours=h.owner == migration.uid) for name, h in self._mounting(key)]
+        return replace(facts, mounters=(*pods, *ours))
+
+    def _mounting(self, key: str) -> list[tuple[str, FakeHelper]]:
+        return [
+            (name, helper)
+            for name, helper in self.cluster.helpers.items()
+            if helper.phase in (HelperPhase.RUNNING, HelperPhase.PENDING)
+            and any(f"claim/{mount.volume.claim_name}" == key for mount in helper.spec.mounts)
+        ]
+
+    def _workload(self, ref: WorkloadRef) -> WorkloadFacts:
+        found = self.cluster.workloads.get(ref)
+        if found is None:
+            return WorkloadFacts(exists=False)
+        return WorkloadFacts(
+            exists=True,
+            version=str(found.version),
+            replicas=found.replicas,
+            suspended=found.suspended,
+            pods=tuple(f"{ref.name}-{number}" for number in range(found.pods)),
+            holder=found.holder,
+            held_replicas=found.held_replicas,
+            held_suspended=found.held_suspended,
+            released=found.released,
+            controllers=found.controllers,
+        )
+
+    @staticmethod
+    def _helper(helper: FakeHelper) -> HelperFacts:
+        running = helper.phase is HelperPhase.RUNNING
+        return HelperFacts(
+            name=helper.spec.name,
+            uid=helper.uid,
+            version=str(helper.version),
+            phase=helper.phase,
+            request_digest=helper.spec.request.digest,
+            record=helper.record,
+            progress=Progress(10, 30, 1, 3) if running else None,
+            failure=helper.failure,
+        )
+
+    def save(self, migration: Migration, status: Status) -> Migration:
+        found = self._found(migration.key)
+        if str(found.version) != migration.version or found.uid != migration.uid:
+            raise Conflict(str(migration.key))
+        before, found.status = found.status, status
+        found.version += 1
+        self.cluster.saved(migration.key, before, status)
+        return self.load(migration.key)
+
+    def apply(self, migration: Migration, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            self.apply_one(migration, effect)
+
+    def apply_one(self, migration: Migration, effect: Effect) -> None:
+        match effect:
+            case EnsureFinalizer() | DropFinalizer():
+                self._finalizer(migration, effect)
+            case EnsureClaim(name=name):
+                self.cluster.claims.setdefault(f"claim/{name}", ClaimFacts(exists=True, uid=self.cluster.next_uid()))
+            case PrepareHelper() | StartHelper() | RemoveHelper():
+                self._apply_helper(migration, effect)
+            case HoldWorkload() | ReleaseWorkload():
+                self._apply_workload(effect)
+            case TakeLease() | DropLease():
+                self._apply_lease(effect)
+            case Announce():
+                self.cluster.events.append((migration.key, effect))
+
+    def _finalizer(self, migration: Migration, effect: EnsureFinalizer | DropFinalizer) -> None:
+        found = self.cluster.migrations.get(migration.key)
+        if found is None or str(found.version) != migration.version:
+            return
+        found.finalizer = isinstance(effect, EnsureFinalizer)
+        found.version += 1
+        if not found.finalizer and found.deleting_since is not None:
+            del self.cluster.migrations[migration.key]
+
+    def _apply_helper(self, migration: Migration, effect: PrepareHelper | StartHelper | RemoveHelper) -> None:
+        helpers = self.cluster.helpers
+        if isinstance(effect, PrepareHelper):
+            if effect.spec.name not in helpers:
+                helpers[effect.spec.name] = FakeHelper(effect.spec, migration.uid, self.cluster.next_uid())
+            return
+        helper = helpers.get(effect.name)
+        if helper is None or helper.uid != effect.uid:
+            return
+        if isinstance(effect, RemoveHelper):
+            helper.phase = HelperPhase.ENDING
+            helper.version += 1
+        elif str(helper.version) == effect.version and helper.phase is HelperPhase.PREPARED:
+            helper.phase = HelperPhase.PENDING
+            helper.version += 1
+
+    def _apply_workload(self, effect: HoldWorkload | ReleaseWorkload) -> None:
+        found = self.cluster.workloads.get(effect.ref)
+        if found is None or str(found.version) != effect.version:
+            return
+        found.version += 1
+        if isinstance(effect, HoldWorkload):
+            found.holder, found.released = effect.holder, ""
+            found.held_replicas, found.held_suspended = effect.replicas, effect.suspended
+            if effect.ref.kind is WorkloadKind.CRON_JOB:
+                found.suspended = True
+            else:
+                found.replicas = 0
+            return
+        found.holder, found.held_replicas, found.held_suspended = "", None, None
+        found.released = effect.released
+        found.replicas = found.replicas if effect.replicas is None else effect.replicas
+        found.suspended = found.suspended if effect.suspended is None else effect.suspended
+
+    def _apply_lease(self, effect: TakeLease | DropLease) -> None:
+        leases = self.cluster.leases
+        found = leases.get(effect.name)
+        if isinstance(effect, DropLease):
+            if found is not None and str(found.version) == effect.version:
+                del leases[effect.name]
+        elif effect.version is None:
+            leases.setdefault(effect.name, FakeLease(effect.holder))
+        elif found is not None and str(found.version) == effect.version:
+            leases[effect.name] = FakeLease(effect.holder, found.version + 1)

@@ -1,0 +1,161 @@
+"""What preflight can know without mounting anything: an ordered chain of pure checks, each naming all that it finds.
+
+A check returns findings; a finding belongs to a unit when only that unit suffers, so that the others are still
+looked at and a person sees everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from project_migration.engine.effects import volume_key
+from project_migration.engine.platform import VolumeUse
+from project_migration.engine.step import Context
+from project_migration.engine.world import ClaimFacts, PodFacts, WorkloadRef
+from project_migration.model.document import Side
+from project_migration.model.errors import Failure, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    failure: Failure
+    unit: str = ""
+    """The unit that suffers; empty when the whole migration does."""
+
+
+Check = Callable[[Context], Iterator[Finding]]
+
+
+def found(reason: Reason, message: str, unit: str = "") -> Finding:
+    return Finding(Failure(reason, message), unit)
+
+
+def other_namespaces_consent(context: Context) -> Iterator[Finding]:
+    own = context.migration.key.namespace
+    for use in _uses(context):
+        other = use.volume.namespace
+        if other in (None, own):
+            continue
+        if other not in context.world.consenting:
+            message = f"{_name(use)}: namespace {other} does not allow migrations from {own}"
+            yield found(Reason.NAMESPACE_NOT_ALLOWED, message, use.unit)
+        else:
+            message = f"{_name(use)}: claims of another namespace ({other}) do not work in this release"
+            yield found(Reason.NOT_SUPPORTED_YET, message, use.unit)
+
+
+def claims_exist(context: Context) -> Iterator[Finding]:
+    for use in _uses(context):
+        facts = _facts(context, use)
+        if facts is None or facts.exists or use.volume.namespace not in (None, context.migration.key.namespace):
+            continue
+        if use.volume.path is not None:
+            if use.side is Side.SOURCE:
+                yield found(Reason.SOURCE_NOT_FOUND, f"{_name(use)} does not exist", use.unit)
+            continue
+        yield found(Reason.CLAIM_NOT_FOUND, f"{_name(use)} does not exist", use.unit)
+
+
+def claims_have_volumes(context: Context) -> Iterator[Finding]:
+    for use in _uses(context):
+        facts = _facts(context, use)
+        if facts is not None and facts.exists and facts.phase == "Lost":
+            yield found(Reason.CLAIM_LOST, f"{_name(use)} has lost its volume", use.unit)
+
+
+def workspace_exists(context: Context) -> Iterator[Finding]:
+    claim = context.status.workspace_claim
+    facts = context.world.claims.get(f"claim/{claim}") if claim else None
+    if facts is not None and not facts.exists:
+        yield found(Reason.CLAIM_NOT_FOUND, f"workspace: claim {claim} does not exist")
+    elif facts is not None and facts.phase == "Lost":
+        yield found(Reason.CLAIM_LOST, f"workspace: claim {claim} has lost its volume")
+
+
+def workloads_exist(context: Context) -> Iterator[Finding]:
+    for workload in context.spec.quiesce.workloads:
+        facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
+        if facts is not None and not facts.exists:
+            message = f"quiesce.workloads: {workload.kind} {workload.name} does not exist"
+            yield found(Reason.WORKLOAD_NOT_FOUND, message)
+
+
+def nothing_scales_back(context: Context) -> Iterator[Finding]:
+    for workload in context.spec.quiesce.workloads:
+        facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
+        if facts is not None and facts.controllers:
+            who = ", ".join(facts.controllers)
+            message = f"{workload.kind} {workload.name} would be scaled back by {who}"
+            yield found(Reason.SCALED_BACK, message)
+
+
+def users_of_claims_will_rest(context: Context) -> Iterator[Finding]:
+    """A pod that mounts a claim and is not going to be quiesced would make the quiesce wait for ever."""
+    listed = {WorkloadRef(w.kind, w.name) for w in context.spec.quiesce.workloads}
+    for use in _uses(context):
+        facts = _facts(context, use)
+        for pod in facts.mounters if facts else ():
+            if pod.ours or pod.owner in listed or (pod.owner and context.spec.quiesce.discover):
+                continue
+            yield found(Reason.CLAIM_IN_USE, f"{_name(use)} is mounted by {_user(pod)}", use.unit)
+
+
+def one_node_can_mount_both(context: Context) -> Iterator[Finding]:
+    for unit in dict.fromkeys(use.unit for use in _uses(context)):
+        places = [
+            (use, facts)
+            for use in _uses(context)
+            if use.unit == unit and (facts := _facts(context, use)) and facts.exists
+        ]
+        for use, facts in places:
+            if "ReadWriteOncePod" in facts.access_modes and any(not pod.ours for pod in facts.mounters):
+                pods = ", ".join(pod.name for pod in facts.mounters)
+                message = f"{_name(use)} is ReadWriteOncePod and used by {pods}: no helper can look at it"
+                yield found(Reason.CLAIM_NOT_MOUNTABLE, message, unit)
+        limits = [set(facts.nodes) for _, facts in places if facts.nodes]
+        if len(limits) > 1 and not set.intersection(*limits):
+            where = "; ".join(f"{_name(use)} on {', '.join(facts.nodes)}" for use, facts in places)
+            yield found(Reason.CLAIM_NOT_MOUNTABLE, f"no node can mount both sides now: {where}", unit)
+
+
+def admission_takes_helpers(context: Context) -> Iterator[Finding]:
+    for failure in dict.fromkeys(context.world.refused.values()):
+        yield Finding(failure)
+
+
+CHAIN: tuple[Check, ...] = (
+    other_namespaces_consent,
+    claims_exist,
+    claims_have_volumes,
+    workspace_exists,
+    workloads_exist,
+    nothing_scales_back,
+    users_of_claims_will_rest,
+    one_node_can_mount_both,
+    admission_takes_helpers,
+)
+
+
+def run_checks(context: Context) -> tuple[Finding, ...]:
+    """Everything that the chain finds, each thing once."""
+    return tuple(dict.fromkeys(finding for check in CHAIN for finding in check(context)))
+
+
+def _uses(context: Context) -> tuple[VolumeUse, ...]:
+    return context.platform.uses(context.spec) if context.platform else ()
+
+
+def _facts(context: Context, use: VolumeUse) -> ClaimFacts | None:
+    return context.world.claims.get(volume_key(use.volume))
+
+
+def _name(use: VolumeUse) -> str:
+    volume = use.volume
+    what = f"claim {volume.claim_name}" if volume.claim_name else f"directory {volume.path}"
+    return f"{use.unit}: {'source' if use.side is Side.SOURCE else 'target'} {what}"
+
+
+def _user(pod: PodFacts) -> str:
+    owner = str(pod.owner) if pod.owner else pod.owner_text
+    return f"pod {pod.name} of {owner}" if owner else f"pod {pod.name}, which nothing owns"

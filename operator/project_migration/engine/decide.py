@@ -1,0 +1,362 @@
+"""The heart: from a migration as it is stored and the world as it is, what shall be stored next, and done after that.
+
+Pure. :func:`steer` chooses the itinerary, :func:`ask` says what the step at work needs to know, :func:`decide` lets
+that step make one stroke. Nothing here remembers anything: all memory is the status, all else is observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from project_migration.engine.clock import moment, seconds_since, stamp
+from project_migration.engine.effects import Announce, DropFinalizer, Effect, EnsureFinalizer
+from project_migration.engine.itinerary import STEPS, TABLES, VERSION, Itinerary
+from project_migration.engine.platform import Platform
+from project_migration.engine.progress import with_progress
+from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, finished, with_step
+from project_migration.engine.steps.ending import drop_locks, remove_helpers
+from project_migration.engine.steps.quiesce import broken_rest, ref_of
+from project_migration.engine.steps.resume import SETTLED, bring_back, target_is_in_order
+from project_migration.engine.world import Migration, Questions, World
+from project_migration.model.conditions import End, Summary, with_conditions
+from project_migration.model.document import Mode
+from project_migration.model.errors import REMEDIES, Failure, Reason
+from project_migration.model.labels import RELEASE, RETRY
+from project_migration.model.status import (
+    BackupStatus,
+    ItineraryStatus,
+    State,
+    Status,
+    StepStatus,
+    WorkloadState,
+)
+
+#: A migration that is being deleted goes, whatever still resists, after this long.
+DELETE_SECONDS = 600
+
+#: How often an ended migration is looked at, for what came late or was held.
+UPKEEP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``status`` is saved first; then ``effects`` are applied, in order; the next pass is wanted ``again_in`` seconds
+    (None: only when something changes)."""
+
+    status: Status
+    effects: tuple[Effect, ...]
+    again_in: float | None
+
+
+def steer(migration: Migration, now: datetime) -> Status:
+    """The status with the itinerary that the migration has to follow from here on."""
+    status = migration.status
+    name = Itinerary(status.itinerary.name) if status.itinerary else None
+    ended = status.finished_at is not None
+    if migration.deleting_since is not None:
+        return status if name is Itinerary.DELETE else _switch(migration, status, Itinerary.DELETE, now)
+    if name is None:
+        return _begin(migration, status, now)
+    if migration.document is None:
+        problem = Failure(Reason.INVALID_DOCUMENT, "; ".join(migration.problems)[:2000])
+        return status if ended or name is Itinerary.ABORT else _abort(migration, status, problem, now)
+    spec = migration.document.spec
+    if spec.cancel and not ended and name in (Itinerary.MIGRATE, Itinerary.PLAN):
+        cancelled = _with_failure(status, Failure(Reason.CANCELLED, "a person cancelled the migration"))
+        return _switch(migration, cancelled, Itinerary.CANCEL, now)
+    if ended and not spec.cancel and _wants_another_round(migration, status, name):
+        return _begin(migration, status, now)
+    return status
+
+
+def _wants_another_round(migration: Migration, status: Status, name: Itinerary) -> bool:
+    """A retry that a person asked for; a document mended before anything was written; a plan that is to be done."""
+    assert migration.document is not None  # noqa: S101 - steer() looked
+    if name is Itinerary.ABORT:
+        retry = migration.annotations.get(RETRY, "")
+        mended = status.first_write_at is None and migration.generation != status.observed_generation
+        return retry not in ("", status.handled_retry) or mended
+    return name is Itinerary.PLAN and migration.document.spec.mode is Mode.MIGRATE
+
+
+def _begin(migration: Migration, status: Status, now: datetime) -> Status:
+    """The first round, or another one: every step anew, on top of what is known and recorded."""
+    if migration.document is None:
+        problem = Failure(Reason.INVALID_DOCUMENT, "; ".join(migration.problems)[:2000])
+        return _abort(migration, status, problem, now)
+    spec = migration.document.spec
+    name = Itinerary.PLAN if spec.mode is Mode.PLAN else Itinerary.MIGRATE
+    round_ = status.itinerary.round + 1 if status.itinerary else 1
+    return status.model_copy(
+        update={
+            "itinerary": ItineraryStatus(name=name, version=VERSION, round=round_),
+            "steps": tuple(StepStatus(id=step.id) for step in TABLES[name]),
+            "started_at": status.started_at or stamp(now),
+            "finished_at": None,
+            "failure": "",
+            "failure_reason": "",
+            "remedy": "",
+            "result": None,
+            # a target workload that is held stays so, and its record with it; the others are looked at anew
+            "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
+            "progress": status.progress.model_copy(update={"percent": 0, "updated_at": None}),
+            "backup": BackupStatus(waived=spec.backup.waive) if spec.backup else None,
+            "handled_retry": migration.annotations.get(RETRY, ""),
+            "observed_generation": migration.generation,
+        }
+    )
+
+
+def _abort(migration: Migration, status: Status, failure: Failure, now: datetime) -> Status:
+    return _switch(migration, _with_failure(status, failure), Itinerary.ABORT, now)
+
+
+def _with_failure(status: Status, failure: Failure) -> Status:
+    return status.model_copy(
+        update={
+            "failure": failure.message[:2000],
+            "failure_reason": str(failure.reason),
+            "remedy": REMEDIES[failure.reason],
+        }
+    )
+
+
+def _switch(migration: Migration, status: Status, name: Itinerary, now: datetime) -> Status:
+    """Leaves the itinerary where it is and follows an ending; what was not begun is dropped, the rest stays."""
+    table = TABLES[name]
+    ids = {step.id for step in table}
+    kept = tuple(
+        step.model_copy(update={"state": State.FAILED, "finished_at": stamp(now)})
+        if step.state is State.RUNNING
+        else step
+        for step in status.steps
+        if step.state is not State.PENDING and step.id not in ids
+    )
+    return status.model_copy(
+        update={
+            "itinerary": ItineraryStatus(
+                name=name, version=VERSION, round=status.itinerary.round if status.itinerary else 1
+            ),
+            "steps": (*kept, *(StepStatus(id=step.id) for step in table)),
+            "started_at": status.started_at or stamp(now),
+            "finished_at": None,
+            "observed_generation": migration.generation,
+        }
+    )
+
+
+def current(status: Status) -> Step | None:
+    """The step at work: the first of the itinerary that is not finished."""
+    if status.itinerary is None or status.finished_at is not None:
+        return None
+    ids = {step.id for step in TABLES[Itinerary(status.itinerary.name)]}
+    found = next((step for step in status.steps if step.id in ids and not _over(status, step)), None)
+    return STEPS[found.id] if found else None
+
+
+def _over(status: Status, step: StepStatus) -> bool:
+    """Within an ending a failed step is over too: the others still have their work to do."""
+    ending = status.itinerary is not None and status.itinerary.name not in (Itinerary.MIGRATE, Itinerary.PLAN)
+    return finished(step) or (ending and step.state is State.FAILED)
+
+
+def ask(view: View) -> Questions:
+    """What has to be observed for the step at work; ``view.status`` is a steered one."""
+    step = current(view.status)
+    if step is None:
+        return Questions(
+            workloads=frozenset(ref_of(w) for w in view.status.workloads if w.state not in SETTLED),
+            leases=frozenset(view.status.locks),
+        )
+    questions = step.ask(view)
+    if step.needs_quiet:
+        questions |= Questions(workloads=frozenset(ref_of(w) for w in view.status.workloads))
+    return questions
+
+
+def decide(migration: Migration, status: Status, world: World, platform: Platform | None, pace: Pace) -> Decision:
+    """One stroke. ``status`` is :func:`steer` of the migration; ``world`` answers :func:`ask`."""
+    if not migration.finalizer and migration.deleting_since is None:
+        return Decision(migration.status, (EnsureFinalizer(),), 0.0)
+    context = Context(migration, status, platform, pace, world)
+    step = current(status)
+    decision = _upkeep(context) if step is None else _stroke(context, step)
+    if migration.deleting_since is not None:
+        decision = _let_go(migration, decision, world.now)
+    announced = _announcements(migration.status, decision.status)
+    return replace(decision, effects=(*announced, *decision.effects))
+
+
+def _stroke(context: Context, step: Step) -> Decision:
+    """Lets the step at work advance, and enters what came of it."""
+    now = stamp(context.now)
+    entered = context.step(step.id)
+    if entered.state is State.PENDING:
+        entered = entered.model_copy(update={"state": State.RUNNING, "started_at": now})
+        context = context.with_status(with_step(context.status, entered))
+    broken = broken_rest(context) if step.needs_quiet else None
+    outcome = Outcome.fail(context.status, broken) if broken else step.advance(context)
+    after = next(found for found in outcome.status.steps if found.id == step.id)
+    match outcome.verdict:
+        case Verdict.WAIT:
+            after = after.model_copy(update={"message": outcome.message[:2000]})
+            return _entered(context, with_step(outcome.status, after), outcome.effects, outcome.again_in)
+        case Verdict.DONE:
+            after = after.model_copy(
+                update={"state": State.SUCCEEDED, "finished_at": now, "message": outcome.message[:2000]}
+            )
+            return _entered(context, with_step(outcome.status, after), outcome.effects, 0.0)
+        case Verdict.FAILED:
+            assert outcome.failure is not None  # noqa: S101 - Outcome.fail() gives one
+            after = after.model_copy(
+                update={
+                    "state": State.FAILED,
+                    "finished_at": now,
+                    "reason": str(outcome.failure.reason),
+                    "message": outcome.message[:2000],
+                }
+            )
+            return _failed(context, with_step(outcome.status, after), outcome)
+
+
+def _failed(context: Context, status: Status, outcome: Outcome) -> Decision:
+    """A step of the way there leads to the way back; one of the way back is noted, and the way goes on."""
+    assert outcome.failure is not None  # noqa: S101 - as above
+    if status.itinerary is not None and status.itinerary.name in (Itinerary.MIGRATE, Itinerary.PLAN):
+        aborted = _abort(context.migration, status, outcome.failure, context.now)
+        return _entered(context, aborted, outcome.effects, 0.0)
+    both = "\n".join(filter(None, (status.failure, outcome.failure.message)))
+    noted = status.model_copy(
+        update={
+            "failure": both[:2000],
+            "failure_reason": status.failure_reason or str(outcome.failure.reason),
+            "remedy": status.remedy or outcome.failure.remedy,
+        }
+    )
+    return _entered(context, noted, outcome.effects, 0.0)
+
+
+def _entered(context: Context, status: Status, effects: Sequence[Effect], again_in: float) -> Decision:
+    """The status with phase, progress and conditions as its steps say; ended when no step is left."""
+    now = stamp(context.now)
+    step = current(status)
+    if step is None and status.finished_at is None:
+        status = status.model_copy(update={"finished_at": now})
+    end = _end(status)
+    at_work = next((found for found in status.steps if step and found.id == step.id), None)
+    status = status.model_copy(
+        update={"phase": str(end) if end else step.phase if step else "Pending", "step": _position(status)}
+    )
+    status = with_progress(status, now=context.now, pace=context.pace.helper)
+    summary = Summary(
+        end=end,
+        reason=status.failure_reason or (str(end) if end else step.phase if step else "Pending"),
+        message=_words(status, end, at_work.message if at_work else ""),
+    )
+    generation = context.migration.generation
+    status = with_conditions(status, summary, generation=generation, now=now)
+    return Decision(status, tuple(effects), UPKEEP_SECONDS if end else again_in)
+
+
+def _end(status: Status) -> End | None:
+    if status.finished_at is None or status.itinerary is None:
+        return None
+    match Itinerary(status.itinerary.name):
+        case Itinerary.MIGRATE:
+            return End.SUCCEEDED
+        case Itinerary.PLAN:
+            return End.PLANNED
+        case Itinerary.ABORT:
+            return End.FAILED
+        case Itinerary.CANCEL | Itinerary.DELETE:
+            return End.CANCELLED
+
+
+def _words(status: Status, end: End | None, doing: str) -> str:
+    if status.failure:
+        remedy = f" ({status.remedy})" if status.remedy and end is End.FAILED else ""
+        return f"{status.failure}{remedy}"
+    if end is End.SUCCEEDED and status.result is not None:
+        return f"verified: {status.result.digest}"
+    if end is End.PLANNED:
+        return next((step.message for step in status.steps if step.id == "plan"), "")
+    return doing
+
+
+def _position(status: Status) -> str:
+    """``3/9``: how many steps of the itinerary are over, the one at work included."""
+    if status.itinerary is None:
+        return ""
+    ids = [step.id for step in TABLES[Itinerary(status.itinerary.name)]]
+    over = sum(_over(status, step) for step in status.steps if step.id in ids)
+    return f"{min(over + 1, len(ids))}/{len(ids)}"
+
+
+def _upkeep(context: Context) -> Decision:
+    """What an ended migration still does: sends late helpers and locks away, brings back what is still to be."""
+    status, effects = context.status, (*remove_helpers(context), *drop_locks(context))
+    released = context.migration.annotations.get(RELEASE, "")
+    held = any(w.state is WorkloadState.HELD for w in status.workloads)
+    if not held or target_is_in_order(context):
+        succeeded = _end(status) is End.SUCCEEDED
+        status, back = bring_back(context, succeeded=succeeded)
+        effects = (*effects, *back)
+        settled = all(w.state in SETTLED for w in status.workloads)
+        if settled and released != status.handled_release:
+            status = status.model_copy(update={"handled_release": released})
+    changed = status != context.migration.status
+    decision = _entered(context, status, effects, 0.0)
+    again_in = context.pace.wait if effects or changed else UPKEEP_SECONDS
+    return replace(decision, again_in=again_in)
+
+
+def _let_go(migration: Migration, decision: Decision, now: datetime) -> Decision:
+    """A deletion ends with the finalizer: when all is done, or when the deadline has passed."""
+    assert migration.deleting_since is not None  # noqa: S101 - the caller looked
+    late = seconds_since(stamp(migration.deleting_since), now) > DELETE_SECONDS
+    if decision.status.finished_at is None and not late:
+        return decision
+    effects = decision.effects
+    if late and decision.status.finished_at is None:
+        words = f"gone after {DELETE_SECONDS}s, though not everything was brought back: {decision.status.failure}"
+        effects = (*effects, Announce("DeletedAnyway", words, warning=True))
+    return Decision(decision.status, (*effects, DropFinalizer()), None)
+
+
+def _announcements(before: Status, after: Status) -> tuple[Announce, ...]:
+    """One event a transition, from the difference of what was stored and what will be."""
+    old = {step.id: step.state for step in before.steps}
+    same_round = before.itinerary is not None and after.itinerary is not None
+    if same_round and before.itinerary and after.itinerary and before.itinerary.round != after.itinerary.round:
+        old = {}
+    found = [
+        event for step in after.steps if step.state is not old.get(step.id, State.PENDING) for event in _told(step)
+    ]
+    attempts = {(step.id, unit.name): unit.attempt for step in before.steps for unit in step.units}
+    for step in after.steps:
+        for unit in step.units:
+            if unit.attempt > attempts.get((step.id, unit.name), unit.attempt):
+                found.append(Announce("Retried", f"{step.id} {unit.name}: {unit.message}"[:1000], warning=True))
+    if after.finished_at and not before.finished_at:
+        bad = after.phase in (End.FAILED, End.CANCELLED)
+        ready = next((c for c in after.conditions if c.type == "Ready"), None)
+        found.append(Announce(after.phase, (ready.message if ready else "")[:1000], warning=bad))
+    return tuple(found)
+
+
+def _told(step: StepStatus) -> tuple[Announce, ...]:
+    match step.state:
+        case State.RUNNING:
+            return (Announce("StepBegun", step.id),)
+        case State.SUCCEEDED:
+            return (Announce("StepFinished", f"{step.id}: {step.message}"[:1000]),)
+        case State.FAILED:
+            return (Announce(step.reason or "StepEnded", f"{step.id}: {step.message}"[:1000], warning=True),)
+        case _:
+            return ()
+
+
+def ended_at(status: Status) -> datetime | None:
+    return moment(status.finished_at) if status.finished_at else None

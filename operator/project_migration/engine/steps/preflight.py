@@ -1,0 +1,139 @@
+"""Looks at everything before anything is written, and reports all that is wrong at once.
+
+First what the API server knows (:mod:`project_migration.engine.checks`, with the exact helpers offered to admission
+as a dry run); then one survey helper a unit, for what only a mounted volume can tell. Units that failed the first
+look are not surveyed; the others are, so that their faults are in the same message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from project_migration.engine.checks import Finding, run_checks
+from project_migration.engine.clock import NEVER, stamp
+from project_migration.engine.effects import EnsureClaim, HelperSpec, volume_key
+from project_migration.engine.platform import Platform, UnitWork
+from project_migration.engine.step import Context, Outcome, View, with_step
+from project_migration.engine.units import first_units, helper_spec, run_units
+from project_migration.engine.world import Questions, WorkloadRef, World
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.records import Record
+from project_migration.model.status import State, StepStatus, UnitStatus
+
+#: The unit that stands for what concerns the migration as a whole.
+WHOLE = "migration"
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    id: str = "preflight"
+    phase: str = "Preflight"
+    weight: int = 4
+    writes_target: bool = False
+    needs_quiet: bool = False
+
+    def ask(self, view: View) -> Questions:
+        uses = platform_of(view).uses(view.spec)
+        claims = {volume_key(use.volume) for use in uses}
+        workspace = workspace_claim(view)
+        if workspace:
+            claims.add(f"claim/{workspace}")
+        own = view.migration.key.namespace
+        return Questions(
+            claims=frozenset(claims),
+            workloads=frozenset(WorkloadRef(w.kind, w.name) for w in view.spec.quiesce.workloads),
+            namespace=True,
+            dry_run=() if _begun(view, self.id) else self._to_offer(view),
+            other_namespaces=frozenset(use.volume.namespace for use in uses if use.volume.namespace) - {own},
+        )
+
+    def _to_offer(self, view: View) -> tuple[HelperSpec, ...]:
+        """One helper of each kind that the migration will make, as it will be made."""
+        platform = platform_of(view)
+        works = (
+            *((self.id, work) for work in platform.surveys(view.spec)[:1]),
+            *(("copy", work) for work in platform.copies(view.spec, share=1, written=False)[:1]),
+        )
+        blind = Context(view.migration, view.status, view.platform, view.pace, World(now=NEVER))
+        return tuple(helper_spec(blind, step, work, 1) for step, work in works)
+
+    def advance(self, context: Context) -> Outcome:
+        made = self._workspace(context)
+        if made is not None:
+            return made
+        step = context.step(self.id)
+        works = platform_of(context).surveys(context.spec)
+        if not step.units:
+            return self._first_look(context, step, works)
+        outcome = run_units(context, step, works, judge=lambda unit, record: _judge(context, unit, record))
+        step = step.model_copy(update={"units": outcome.units})
+        status = with_step(context.status, step)
+        if not outcome.all_done:
+            return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)
+        if outcome.failed:
+            return Outcome.fail(status, _together(outcome.failed), outcome.effects)
+        return Outcome.done(status, "everything is in order", outcome.effects)
+
+    def _workspace(self, context: Context) -> Outcome | None:
+        """Has the workspace claim noted, and made when the document asks for that."""
+        name = workspace_claim(context)
+        if name != context.status.workspace_claim:
+            return Outcome.wait(context.status.model_copy(update={"workspace_claim": name}), "", again_in=0.0)
+        workspace = context.spec.workspace
+        facts = context.world.claims.get(f"claim/{name}")
+        if workspace and workspace.size and facts is not None and not facts.exists:
+            effect = EnsureClaim(name, workspace.size, workspace.storage_class_name)
+            return Outcome.wait(context.status, f"making claim {name}", [effect], again_in=context.pace.wait)
+        return None
+
+    def _first_look(self, context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:
+        findings = run_checks(context)
+        units = [_marked(unit, findings, context) for unit in first_units(context, works)]
+        whole = [finding for finding in findings if finding.unit not in {unit.name for unit in units}]
+        if whole:
+            units.append(_failed(UnitStatus(name=WHOLE), whole, context))
+        step = step.model_copy(update={"units": tuple(units)})
+        return Outcome.wait(with_step(context.status, step), "looking at the volumes", again_in=0.0)
+
+
+def platform_of(view: View) -> Platform:
+    assert view.platform is not None  # noqa: S101 - decide() sends a migration without one to its ending
+    return view.platform
+
+
+def workspace_claim(view: View) -> str:
+    workspace = view.spec.workspace
+    if workspace is None:
+        return ""
+    return workspace.claim_name or f"pmig-{view.name}-workspace"[:253]
+
+
+def _begun(view: View, step_id: str) -> bool:
+    return any(step.id == step_id and step.units for step in view.status.steps)
+
+
+def _marked(unit: UnitStatus, findings: tuple[Finding, ...], context: Context) -> UnitStatus:
+    own = [finding for finding in findings if finding.unit == unit.name]
+    return _failed(unit, own, context) if own else unit
+
+
+def _failed(unit: UnitStatus, findings: list[Finding], context: Context) -> UnitStatus:
+    return unit.model_copy(
+        update={
+            "state": State.FAILED,
+            "reason": str(findings[0].failure.reason),
+            "message": "\n".join(finding.failure.message for finding in findings)[:2000],
+            "finished_at": stamp(context.now),
+        }
+    )
+
+
+def _judge(context: Context, unit: str, record: Record) -> tuple[Failure, ...]:
+    written = context.status.first_write_at is not None
+    return platform_of(context).judge_survey(context.spec, unit, record, written=written)
+
+
+def _together(failed: tuple[UnitStatus, ...]) -> Failure:
+    """All that is wrong as one failure: the first reason, every message."""
+    lines = [line for unit in failed for line in unit.message.split("\n")]
+    return Failure(Reason(failed[0].reason), "\n".join(lines)[:2000])

@@ -1,0 +1,103 @@
+"""The two steps in which helpers work on the volumes: copy, and the proof that it arrived."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+from project_migration.engine.clock import stamp
+from project_migration.engine.effects import volume_key
+from project_migration.engine.platform import UnitWork
+from project_migration.engine.step import Context, Outcome, View, with_step
+from project_migration.engine.steps.preflight import platform_of
+from project_migration.engine.units import first_units, round_of, run_units
+from project_migration.engine.world import Questions
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.status import Result, Status, StepStatus, UnitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Moves every unit. The moment of the first write is saved before the first helper that writes is made."""
+
+    id: str = "copy"
+    phase: str = "Copying"
+    weight: int = 60
+    writes_target: bool = True
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        step = context.step(self.id)
+        if context.status.first_write_at is None:
+            marked = context.status.model_copy(update={"first_write_at": stamp(context.now)})
+            return Outcome.wait(marked, "", again_in=0.0)
+        # what an earlier round wrote is ours; the first round of this migration found the target empty
+        written = round_of(context) > 1
+        share = min(len(step.units) or 1, context.pace.parallel_helpers)
+        works = platform_of(context).copies(context.spec, share=share, written=written)
+        return _run(context, step, works)
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Reads both sides again, independently of the copy, and keeps the digest of what was proved."""
+
+    id: str = "verify"
+    phase: str = "Verifying"
+    weight: int = 30
+    writes_target: bool = False
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        step = context.step(self.id)
+        outcome = _run(context, step, platform_of(context).verifications(context.spec))
+        if outcome.verdict.name != "DONE":
+            return outcome
+        result = _result(outcome.status)
+        status = outcome.status.model_copy(update={"result": result})
+        return Outcome.done(status, outcome.message, outcome.effects)
+
+
+def _questions(view: View) -> Questions:
+    keys = frozenset(volume_key(use.volume) for use in platform_of(view).uses(view.spec))
+    return Questions(claims=keys, namespace=True)
+
+
+def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:
+    if not step.units:
+        begun = step.model_copy(update={"units": first_units(context, works)})
+        return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
+    outcome = run_units(context, step, works)
+    status = with_step(context.status, step.model_copy(update={"units": outcome.units}))
+    if outcome.failed:
+        return Outcome.fail(status, _failure(outcome.failed), outcome.effects)
+    if not outcome.all_done:
+        return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)
+    return Outcome.done(status, f"{len(outcome.units)} unit(s) done", outcome.effects)
+
+
+def _failure(failed: tuple[UnitStatus, ...]) -> Failure:
+    lines = []
+    for unit in failed:
+        where = "".join(f" (whole list of {kind}: {path})" for kind, path in unit.lists.items())
+        lines.append(f"{unit.name}: {unit.message}{where}")
+    return Failure(Reason(failed[0].reason), "\n".join(lines)[:2000])
+
+
+def _result(status: Status) -> Result:
+    """Counts of the copy by kind, and one digest over the units' digests in the document's order."""
+    units = {step.id: step.units for step in status.steps}
+    counts: Counter[str] = Counter()
+    for unit in units.get("copy", ()):
+        counts.update(unit.counts)
+    digest = hashlib.sha256()
+    for unit in units["verify"]:
+        digest.update(f"{unit.name} {unit.digest}\n".encode())
+    return Result(counts=dict(counts), digest=f"sha256:{digest.hexdigest()}")
