@@ -1,0 +1,313 @@
+"""Helpers as Kubernetes objects: pure functions from a helper's spec and the operator's settings to a Job.
+
+Whole claims are mounted, and a root is a directory below the mount. The kubelet's own ``subPath`` would make a
+directory that does not exist, in a source too (kubelet, ``SafeMakeDir``), and a source is only read. So that a
+symbolic link in a claim leads nowhere else, workers refuse a root whose real path is not its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from project_migration.backends.kubernetes.resources import HOSTNAME, MIGRATIONS, Json
+from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights
+from project_migration.engine.world import Migration
+from project_migration.model.document import Compute, Helper, Volume
+from project_migration.model.labels import (
+    MANAGED_BY,
+    NAME,
+    OPERATOR,
+    REQUEST,
+    REQUEST_DIGEST,
+    STEP,
+    UID,
+    UNIT,
+)
+from project_migration.model.records import Request
+from project_migration.settings import Settings
+
+CONTAINER = "helper"
+REQUEST_DIRECTORY = "/etc/project-migration"
+REQUEST_FILE = f"{REQUEST_DIRECTORY}/request.json"
+TERMINATION_LOG = "/dev/termination-log"
+MOUNTS = PurePosixPath("/mnt")
+WORKSPACE = "workspace"
+
+#: The name of a Job becomes a label of its pods.
+NAME_LIMIT = 63
+
+#: What root may do in a helper that keeps or sets owners; all of it within the Pod Security level `baseline`.
+#: Not SETFCAP: a helper that could write file capabilities could plant a privileged program in a volume. Files that
+#: have any are counted as not preserved.
+OWNERS_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD")
+
+_WORKER = re.compile(r"^[a-z][a-z0-9_]*$")
+_ROOT = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_LABEL = re.compile(r"^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$")
+
+
+def label_value(text: str) -> str:
+    """``text`` where it can be a label's value, else its beginning and a digest: 63 characters of a narrow alphabet."""
+    if _LABEL.match(text):
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    head = re.sub(r"[^A-Za-z0-9]+", "-", text)[:52].strip("-")
+    return f"{head}-{digest}" if head else digest
+
+
+def root_path(root: str, volume: Volume) -> str:
+    """Where a worker finds a root: below the mount of the whole claim."""
+    base = MOUNTS / root
+    if not volume.sub_path:
+        return str(base)
+    parts = PurePosixPath(volume.sub_path).parts
+    if ".." in parts or parts[0] == "/":
+        raise ValueError(f"subPath {volume.sub_path!r} does not stay inside the claim")
+    return str(base.joinpath(*parts))
+
+
+def job(spec: HelperSpec, migration: Migration, settings: Settings) -> Json:
+    """The helper's Job, suspended: it makes no pod before it is started."""
+    if len(spec.name) > NAME_LIMIT:
+        raise ValueError(f"helper name {spec.name!r} is longer than {NAME_LIMIT}")
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": spec.name,
+            "namespace": migration.key.namespace,
+            "labels": labels(spec.request),
+            "annotations": {NAME: migration.key.name, REQUEST_DIGEST: spec.request.digest},
+            "ownerReferences": [owner_reference(migration)],
+        },
+        "spec": {
+            "suspend": True,
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": 0,
+            # never a second pod while the first may still write
+            "podReplacementPolicy": "Failed",
+            "template": pod_template(spec, migration, settings),
+        },
+    }
+
+
+def dry_run_pod(spec: HelperSpec, migration: Migration, settings: Settings) -> Json:
+    """The helper's pod by itself, to be offered to admission under a name that nobody has."""
+    template = pod_template(spec, migration, settings)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            **template["metadata"],
+            "generateName": f"{spec.name}-",
+            "namespace": migration.key.namespace,
+        },
+        "spec": template["spec"],
+    }
+
+
+def pod_template(spec: HelperSpec, migration: Migration, settings: Settings) -> Json:
+    mounts = _with_workspace(spec)
+    for mount in mounts:
+        _check(mount, migration.key.namespace)
+    request = _with_roots(spec, mounts)
+    return {
+        "metadata": {
+            "labels": labels(spec.request),
+            "annotations": {NAME: migration.key.name, REQUEST: request.to_json()},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "serviceAccountName": settings.helper_service_account,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "imagePullSecrets": [{"name": name} for name in settings.helper_pull_secrets],
+            "securityContext": _pod_security(spec, mounts, settings),
+            "containers": [_container(spec, mounts, settings)],
+            "volumes": _volumes(mounts, settings, claimless_workspace=spec.workspace is None),
+            **_placement(spec.helper, spec.nodes),
+        },
+    }
+
+
+def labels(request: Request) -> dict[str, str]:
+    """By these helpers are found, and counted by people. The migration's whole name is an annotation beside them."""
+    return {
+        MANAGED_BY: OPERATOR,
+        UID: request.migration_uid,
+        NAME: label_value(request.migration_name),
+        STEP: label_value(request.step),
+        UNIT: label_value(request.unit),
+    }
+
+
+def owner_reference(migration: Migration) -> Json:
+    """Has the object go with the migration. It never blocks the migration's own deletion: our finalizer does that,
+    and only for as long as workloads are not back."""
+    return {
+        "apiVersion": MIGRATIONS.api_version,
+        "kind": MIGRATIONS.kind,
+        "name": migration.key.name,
+        "uid": migration.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def claim(effect: EnsureClaim, migration: Migration) -> Json:
+    """A workspace of our own; it goes with the migration."""
+    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": effect.size}}}
+    if effect.storage_class is not None:
+        spec["storageClassName"] = effect.storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": effect.name,
+            "namespace": migration.key.namespace,
+            "labels": {MANAGED_BY: OPERATOR, UID: migration.uid, NAME: label_value(migration.key.name)},
+            "annotations": {NAME: migration.key.name},
+            "ownerReferences": [owner_reference(migration)],
+        },
+        "spec": spec,
+    }
+
+
+def _with_workspace(spec: HelperSpec) -> tuple[Mount, ...]:
+    if spec.workspace is None:
+        return spec.mounts
+    return (*spec.mounts, Mount(root=WORKSPACE, volume=spec.workspace, read_only=False))
+
+
+def _with_roots(spec: HelperSpec, mounts: Iterable[Mount]) -> Request:
+    roots = {mount.root: root_path(mount.root, mount.volume) for mount in mounts}
+    return replace(spec.request, roots={WORKSPACE: str(MOUNTS / WORKSPACE), **roots})
+
+
+def _pod_security(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> Json:
+    profile: Json = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if spec.rights is Rights.OWNERS:
+        return {**profile, "runAsNonRoot": False, "runAsUser": 0, "runAsGroup": 0}
+    user = spec.user if spec.user is not None else settings.helper_user
+    group = spec.group if spec.group is not None else user
+    if user is None or group is None:
+        return {**profile, "runAsNonRoot": True}
+    security = {**profile, "runAsNonRoot": True, "runAsUser": user, "runAsGroup": group}
+    if not _shared_with_a_source(mounts):
+        # so that an ordinary user can write to a fresh volume. A volume that is mounted read-only is left as it is:
+        # kubernetes/pkg/volume/csi/csi_mounter.go, supportsFSGroup
+        security |= {"fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"}
+    return security
+
+
+def _shared_with_a_source(mounts: Iterable[Mount]) -> bool:
+    """Whether a claim is mounted both to be read and to be written: its source half must keep its groups."""
+    mounts = tuple(mounts)
+    read = {mount.volume.claim_name for mount in mounts if mount.read_only}
+    return any(mount.volume.claim_name in read for mount in mounts if not mount.read_only)
+
+
+def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> Json:
+    worker = spec.request.worker
+    if not _WORKER.match(worker):
+        raise ValueError(f"{worker!r} is not a worker's name")
+    names = _volume_names(mounts)
+    capabilities: Json = {"drop": ["ALL"]}
+    if spec.rights is Rights.OWNERS:
+        capabilities["add"] = list(OWNERS_CAPABILITIES)
+    volume_mounts = [
+        {
+            "name": names[str(mount.volume.claim_name)],
+            "mountPath": str(MOUNTS / mount.root),
+            "readOnly": mount.read_only,
+        }
+        for mount in mounts
+    ]
+    if spec.workspace is None:
+        volume_mounts.append({"name": WORKSPACE, "mountPath": str(MOUNTS / WORKSPACE)})
+    volume_mounts += [
+        {"name": "request", "mountPath": REQUEST_DIRECTORY, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
+    ]
+    return {
+        "name": CONTAINER,
+        "image": settings.helper_image,
+        "imagePullPolicy": settings.helper_pull_policy,
+        "command": ["python", "-m", f"project_migration.workers.{worker}"],
+        "args": ["--request", REQUEST_FILE, "--termination-log", TERMINATION_LOG],
+        "env": [
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108
+            {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+            {"name": "PYTHONUNBUFFERED", "value": "1"},
+        ],
+        "terminationMessagePath": TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "resources": _resources(spec.helper),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": capabilities,
+        },
+        "volumeMounts": volume_mounts,
+    }
+
+
+def _resources(helper: Helper) -> Json:
+    def amounts(compute: Compute) -> Mapping[str, str]:
+        return {name: str(value) for name, value in compute.model_dump(exclude_none=True).items()}
+
+    return {"requests": amounts(helper.resources.requests), "limits": amounts(helper.resources.limits)}
+
+
+def _check(mount: Mount, namespace: str) -> None:
+    """Documents that say otherwise were refused long before; no pod is made from one that slipped through."""
+    volume = mount.volume
+    elsewhere = volume.namespace not in (None, namespace) or volume.cluster is not None
+    if volume.claim_name is None or volume.path is not None or elsewhere:
+        raise ValueError(f"root {mount.root!r} is no claim of namespace {namespace}")
+    if not _ROOT.match(mount.root):
+        raise ValueError(f"{mount.root!r} cannot be a root's name")
+
+
+def _volume_names(mounts: Iterable[Mount]) -> dict[str, str]:
+    """One volume a claim: a pod that lists a claim twice may hang in mounting."""
+    claims = dict.fromkeys(str(mount.volume.claim_name) for mount in mounts)
+    return {claim: f"claim-{position}" for position, claim in enumerate(claims)}
+
+
+def _volumes(mounts: Iterable[Mount], settings: Settings, *, claimless_workspace: bool) -> list[Json]:
+    mounts = tuple(mounts)
+    written = {str(mount.volume.claim_name) for mount in mounts if not mount.read_only}
+    volumes: list[Json] = [
+        {"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": claim not in written}}
+        for claim, name in _volume_names(mounts).items()
+    ]
+    scratch = {"emptyDir": {"sizeLimit": settings.helper_scratch}}
+    if claimless_workspace:
+        volumes.append({"name": WORKSPACE, **scratch})
+    request = {"path": "request.json", "fieldRef": {"fieldPath": f"metadata.annotations['{REQUEST}']"}}
+    volumes += [{"name": "request", "downwardAPI": {"items": [request]}}, {"name": "tmp", **scratch}]
+    return volumes
+
+
+def _placement(helper: Helper, nodes: tuple[str, ...]) -> Json:
+    placement: Json = {}
+    if helper.node_selector:
+        placement["nodeSelector"] = dict(helper.node_selector)
+    if helper.tolerations:
+        placement["tolerations"] = [
+            toleration.model_dump(by_alias=True, exclude_none=True) for toleration in helper.tolerations
+        ]
+    if nodes:
+        # terms are alternatives: a node by its name (the API takes one value a term), or by the host name that
+        # volumes of one machine are pinned to
+        hosts = [{"key": HOSTNAME, "operator": "In", "values": list(nodes)}]
+        named = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes]
+        required = {"nodeSelectorTerms": [*named, {"matchExpressions": hosts}]}
+        placement["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return placement
