@@ -1,12 +1,16 @@
 """The commands; see ``--help``."""
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.node import helm, images, lifecycle
-from tests.cluster.node.place import Place, cache
-from tests.cluster.node.shell import NodeError, say
+from tests.cluster.node import build, helm, images, lifecycle, packages
+from tests.cluster.node.enclosure import holder, inside
+from tests.cluster.node.place import Place
+from tests.cluster.node.shell import NodeError, say, step
+from tests.cluster.node.smoke import Smoke
+from tests.cluster.node.tools import tools
 
 
 def main() -> int:
@@ -23,7 +27,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--name", default="pmig", help="which node (default: %(default)s)")
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.node", description="A real Kubernetes node for the cluster tests.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster.node", description="A real Kubernetes node for the cluster tests."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: object, help_text: str) -> argparse.ArgumentParser:
@@ -34,6 +40,10 @@ def _parser() -> argparse.ArgumentParser:
     command("up", _up, "start the node unless it runs, and print the line that sets KUBECONFIG")
     command("down", _down, "remove the node and everything in it")
     command("status", _status, "tell how the node is; exit code 1 if it is not ready")
+    command("build-image", _build, f"build the project's image, {build.IMAGE}, and give it to the node")
+    command("smoke", _smoke, "try what the tests will ask of the cluster")
+    command("helm", _helm, "build helm unless it is there, and print where it is")
+    command("exec", _exec, "run a command inside the node").add_argument("command", nargs=argparse.REMAINDER)
     command("load-image", _load, "give an image archive to the node").add_argument("file", type=Path)
     return parser
 
@@ -55,6 +65,29 @@ def _status(place: Place, _: argparse.Namespace) -> int:
     lines = lifecycle.status(place)
     print("\n".join(lines))
     return 0 if ": ready" in lines[0] else 1
+
+
+def _build(place: Place, _: argparse.Namespace) -> None:
+    packages.ensure()
+    images.load(place, build.ensure())
+
+
+def _smoke(place: Place, _: argparse.Namespace) -> None:
+    with step("smoke check"):
+        Smoke(tools(place.name)).check()
+
+
+def _helm(_: Place, __: argparse.Namespace) -> None:
+    print(helm.ensure())
+
+
+def _exec(place: Place, options: argparse.Namespace) -> int:
+    """For a look around: ``exec -- ip address``, ``exec -- iptables-save``."""
+    pid = holder(place)
+    if pid is None:
+        raise NodeError(f"node {place.name} is down")
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    return subprocess.run(inside(pid, *command), check=False).returncode
 
 
 def _load(place: Place, options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ CLIENTS = (
     ("kube-scheduler", "system:kube-scheduler", ""),
     ("kube-proxy", "system:kube-proxy", ""),
     ("coredns", "system:coredns", ""),
+    ("provisioner", "system:provisioner", ""),
 )
 DAYS = "3650"
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc")
@@ -27,8 +28,8 @@ def make(place: Place) -> None:
     (place.keys / "openssl.cnf").write_text("[req]\ndistinguished_name=dn\n[dn]\n")
     _authority(place)
     run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", place.keys / "accounts.key")
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"]
-    _server(place, "apiserver", names, [FIRST_SERVICE, place.address, "127.0.0.1"])
+    names = [f"kubernetes{rest}" for rest in ("", ".default", ".default.svc", ".default.svc.cluster.local")]
+    _server(place, "apiserver", [*names, "localhost"], [FIRST_SERVICE, place.address, "127.0.0.1"])
     _server(place, "kubelet-server", [place.name], [place.address])
     for component, user, group in (*CLIENTS, ("kubelet", f"system:node:{place.name}", "system:nodes")):
         _sign(place, component, f"/O={group}/CN={user}" if group else f"/CN={user}", "extendedKeyUsage=clientAuth")
@@ -52,7 +53,8 @@ def _server(place: Place, name: str, hosts: list[str], addresses: list[str]) -> 
 
 def _sign(place: Place, name: str, subject: str, *extensions: str) -> None:
     # Clients that check strictly, such as Python's, ask for the two key identifiers.
-    all_extensions = (*extensions, "keyUsage=critical,digitalSignature", "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid")
+    identifiers = ("subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid")
+    all_extensions = (*extensions, "keyUsage=critical,digitalSignature", *identifiers)
     run(
         "openssl", "req", "-config", place.keys / "openssl.cnf", "-x509", *CURVE, "-days", DAYS, "-subj", subject,
         "-CA", place.keys / "ca.crt", "-CAkey", place.keys / "ca.key",
@@ -63,15 +65,17 @@ def _sign(place: Place, name: str, subject: str, *extensions: str) -> None:
 
 def _kubeconfig(place: Place, user: str) -> None:
     """In JSON, which is YAML too."""
+    cluster = {"server": place.server, "certificate-authority-data": _text(place.keys / "ca.crt")}
+    proof = {
+        "client-certificate-data": _text(place.keys / f"{user}.crt"),
+        "client-key-data": _text(place.keys / f"{user}.key"),
+    }
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": place.name, "cluster": {"server": place.server, "certificate-authority-data": _text(place.keys / "ca.crt")}}],
-        "users": [{"name": user, "user": {
-            "client-certificate-data": _text(place.keys / f"{user}.crt"),
-            "client-key-data": _text(place.keys / f"{user}.key"),
-        }}],
-        "contexts": [{"name": place.name, "context": {"cluster": place.name, "user": user, "namespace": "default"}}],
+        "clusters": [{"name": place.name, "cluster": cluster}],
+        "users": [{"name": user, "user": proof}],
+        "contexts": [{"name": place.name, "context": {"cluster": place.name, "user": user}}],
         "current-context": place.name,
     }
     (place.keys / f"{user}.kubeconfig").write_text(json.dumps(document, indent=1))

@@ -6,12 +6,22 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster.node import settings
+from tests.cluster.node import objects
 from tests.cluster.node.enclosure import exit_file, start
 from tests.cluster.node.place import POD_CIDR, SERVICE_CIDR, Place
-from tests.cluster.node.shell import NodeError, TooLate, run, step, tail, wait_for
+from tests.cluster.node.shell import NodeError, TooLateError, run, step, tail, wait_for
 
-ALL = ("etcd", "containerd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns")
+ALL = (
+    "etcd",
+    "containerd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    "provisioner",
+)
 
 
 def start_containerd(place: Place, pid: int) -> None:
@@ -22,8 +32,8 @@ def start_containerd(place: Place, pid: int) -> None:
 
 def start_control_plane(place: Place, pid: int, programs: Path) -> None:
     """The API server and what it stands on."""
-    etcd = ["etcd", "--name=node", "--data-dir", place.run / "etcd", "--unsafe-no-fsync", "--log-level=warn"]
-    start(place, pid, "etcd", *etcd)
+    # Nothing of a test cluster is worth the wait for the disk.
+    start(place, pid, "etcd", "etcd", f"--data-dir={place.run}/etcd", "--unsafe-no-fsync", "--log-level=warn")
     start(place, pid, "kube-apiserver", programs / "kube-apiserver", *_apiserver(place))
     with step("API server"):
         await_component(place, "kube-apiserver", lambda: _answers((place.address, 6443)), seconds=60)
@@ -37,12 +47,13 @@ def start_node(place: Place, pid: int, programs: Path) -> None:
         "kube-scheduler": [f"--kubeconfig={place.keys}/kube-scheduler.kubeconfig", "--leader-elect=false"],
         "kubelet": _kubelet(place),
         "kube-proxy": _proxy(place),
-        "coredns": ["-conf", str(place.run / "settings" / "Corefile")],
+        "coredns": ["-conf", f"{place.run}/settings/Corefile"],
+        "provisioner": _provisioner(place),
     }
-    for component, arguments in flags.items():
-        start(place, pid, component, programs / component, *arguments)
     with step("node ready"):
-        kubectl(place, programs, "apply", "--server-side", "-f", "-", stdin=json.dumps(settings.objects()))
+        kubectl(place, programs, "create", "-f", "-", stdin=json.dumps(objects.initial()))
+        for component, arguments in flags.items():
+            start(place, pid, component, programs / component, *arguments)
         await_component(place, "kubelet", lambda: _node_ready(place, programs), seconds=60)
         await_component(place, "coredns", lambda: _names_ready(place), seconds=60)
 
@@ -80,7 +91,6 @@ def _controller_manager(place: Place) -> list[str]:
         f"--service-account-private-key-file={keys}/accounts.key",
         f"--cluster-signing-cert-file={keys}/ca.crt",
         f"--cluster-signing-key-file={keys}/ca.key",
-        "--enable-hostpath-provisioner",
         # Otherwise a claim that missed its volume's event waits for 15 s.
         "--pvclaimbinder-sync-period=1s",
     ]
@@ -100,6 +110,8 @@ def _proxy(place: Place) -> list[str]:
         f"--kubeconfig={place.keys}/kube-proxy.kubeconfig",
         f"--hostname-override={place.name}",
         "--proxy-mode=iptables",
+        # By default a change may wait for a second, which suits a large cluster and no test.
+        "--iptables-min-sync-period=100ms",
         f"--cluster-cidr={POD_CIDR}",
         f"--bind-address={place.address}",
         # The table of connections belongs to the machine: its limits are not ours to set.
@@ -109,17 +121,25 @@ def _proxy(place: Place) -> list[str]:
     ]
 
 
+def _provisioner(place: Place) -> list[str]:
+    return [
+        f"--kubeconfig={place.keys}/provisioner.kubeconfig",
+        f"--root={place.volumes}",
+        f"--node={place.name}",
+    ]
+
+
 def await_component(place: Place, component: str, probe: Callable[[], bool], *, seconds: float) -> None:
     """Wait for a component's work, but not when one that it may depend on has ended."""
 
     def done() -> bool:
         for other, code in ended(place).items():
-            raise NodeError(f"{other} ended with exit code {code}:\n{last_words(place, other)}")
+            raise NodeError(f"{other} ended with exit code {code}; its last words:\n{last_words(place, other)}")
         return probe()
 
     try:
         wait_for(f"{component} at work", done, seconds=seconds)
-    except TooLate as error:
+    except TooLateError as error:
         raise NodeError(f"{error}; its last words:\n{last_words(place, component)}") from error
 
 
@@ -137,8 +157,7 @@ def last_words(place: Place, component: str) -> str:
 
 def kubectl(place: Place, programs: Path, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
     """Ask the cluster as its administrator."""
-    command = (programs / "kubectl", f"--kubeconfig={place.kubeconfig}", *arguments)
-    return run(*command, stdin=stdin, check=check).stdout
+    return run(programs / "kubectl", f"--kubeconfig={place.kubeconfig}", *arguments, stdin=stdin, check=check).stdout
 
 
 def healthy(place: Place, programs: Path) -> bool:

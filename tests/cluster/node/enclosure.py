@@ -50,8 +50,9 @@ def enclose(place: Place) -> int:
     """Start the holder and give its process number."""
     log = place.logs / "holder.log"
     with log.open("wb") as output:
+        command = words("unshare", "--net", "--mount", "--pid", "--fork", sys.executable, "-I", HERE / "holder.py")
         subprocess.Popen(
-            words(["unshare", "--net", "--mount", "--pid", "--fork", sys.executable, "-I", HERE / "holder.py", place.run]),
+            [*command, str(place.run)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -69,18 +70,17 @@ def enclose(place: Place) -> int:
 
 def inside(pid: int, *arguments: Argument) -> list[str]:
     """The command that runs a command inside the node."""
-    return words(["nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--", *arguments])
+    return words("nsenter", f"--target={pid}", "--net", "--mount", "--pid", "--", *arguments)
 
 
 def start(place: Place, pid: int, component: str, *arguments: Argument) -> None:
     """Start a component, which becomes a child of the holder, with its log and exit code kept."""
-    script = '''
+    script = """
         log=$1 pid=$2 exit=$3; shift 3; rm -f "$exit"
         ( "$@" & echo $! >"$pid"; wait $!; echo $? >"$exit" ) >"$log" 2>&1 </dev/null &
-    '''
-    log = place.logs / f"{component}.log"
-    shell = ["setsid", "sh", "-c", script, component, log, pid_file(place, component), exit_file(place, component), *arguments]
-    run(*inside(pid, *shell))
+    """
+    files = (place.logs / f"{component}.log", pid_file(place, component), exit_file(place, component))
+    run(*inside(pid, "setsid", "sh", "-c", script, component, *files, *arguments))
 
 
 def terminate(place: Place, pid: int, component: str) -> None:
@@ -112,12 +112,23 @@ def release(place: Place) -> None:
         shutil.rmtree(place.run)
 
 
+def make_cgroups(place: Place) -> None:
+    """The group of all pods, which the kubelet expects to be there."""
+    for root in _cgroups(place):
+        root.mkdir(exist_ok=True)
+
+
 def remove_cgroups(place: Place) -> None:
     """The groups of the pods outlive their processes."""
-    controllers = [CGROUPS, *CGROUPS.iterdir()] if CGROUPS.is_dir() else []
-    for root in (controller / place.cgroup for controller in controllers):
+    for root in _cgroups(place):
         if root.is_dir():
             _remove_cgroup(root)
+
+
+def _cgroups(place: Place) -> list[Path]:
+    """One folder in all, or one for each controller: the second and the first version of control groups."""
+    roots = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else [*CGROUPS.iterdir()]
+    return [root / place.cgroup for root in roots if (root / "cgroup.procs").exists()]
 
 
 def _remove_cgroup(root: Path) -> None:

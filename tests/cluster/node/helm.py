@@ -15,7 +15,8 @@ def ensure() -> Path:
 
     def make(folder: Path) -> None:
         env = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOBIN": str(folder)}
+        package = f"helm.sh/helm/v4/cmd/helm@{VERSION}"
         with step(f"building helm {VERSION}", slow="some three minutes on two cores"):
-            run("nice", go(), "install", "-trimpath", "-ldflags=-s -w", f"helm.sh/helm/v4/cmd/helm@{VERSION}", env=env, timeout=3600)
+            run("nice", go(), "install", "-trimpath", "-ldflags=-s -w", package, env=env, timeout=3600)
 
     return once("helm", digest([VERSION]), make) / "helm"

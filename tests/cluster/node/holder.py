@@ -50,7 +50,16 @@ def arrange_mounts(run: Path) -> None:
         work.mkdir()
         layers = f"lowerdir={folder},upperdir={upper},workdir={work}"
         mount("-t", "overlay", "-o", layers, "overlay", folder)
+    # The pods' scratch volumes are to lie on a plain file system, as on a real node.
+    bind(run / "kubelet", Path("/var/lib/kubelet"))
     mount("--make-rshared", "/")
+
+
+def bind(source: Path, target: Path) -> None:
+    """Show one folder in place of another."""
+    source.mkdir()
+    target.mkdir(exist_ok=True)
+    mount("--bind", str(source), str(target))
 
 
 def mount(*arguments: str) -> None:

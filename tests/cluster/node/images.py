@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from tests.cluster.node import archive
-from tests.cluster.node.place import Place, cache
-from tests.cluster.node.shell import run, step
+from tests.cluster.node.place import Place
+from tests.cluster.node.shell import NodeError, run, step
 from tests.cluster.node.store import digest, once
 
 PAUSE = "localhost/pause:1"
@@ -15,7 +15,14 @@ SUITE = "bookworm"
 # What the project's own image needs of its base; the tests' workloads use its shell and Python.
 INCLUDE = "ca-certificates,python3,python3-venv"
 # Of no use in a container, and a third of the room.
-NEEDLESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache/apt", "var/lib/apt/lists")
+NEEDLESS = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 BASE_VERSION = "1"
 
 
@@ -51,24 +58,13 @@ def base() -> Path:
 
 def load(place: Place, file: Path) -> None:
     """Give an image to the node, whose pods then find it under the name in the archive."""
+    if not file.is_file():
+        raise NodeError(f"{file}: no such file")
+    state = file.stat()
+    note = place.run / "loaded" / digest([str(file.resolve()), f"{state.st_mtime_ns} {state.st_size}"])
+    if note.exists():
+        return
     with step(f"loading {file.name}"):
         run("ctr", "--address", place.containerd_socket, "--namespace=k8s.io", "images", "import", file, timeout=300)
-
-
-def build(dockerfile: Path, context: Path, name: str, target: Path) -> None:
-    """Build an image from a Dockerfile that takes its base as the argument BASE."""
-    storage = cache() / "buildah"
-    buildah = ["buildah", "--root", storage / "root", "--runroot", storage / "run", "--storage-driver=vfs"]
-    if not run(*buildah, "images", "--quiet", BASE, check=False).stdout.strip():
-        run(*buildah, "pull", f"docker-archive:{base()}", timeout=300)
-    # What a package installer on this machine needs to reach its index, it needs in there too.
-    volumes = [f"--volume={path}:{path}:ro" for path in ("/etc/pip.conf", "/etc/ssl/certs") if Path(path).exists()]
-    with step(f"building {name}"):
-        run(
-            *buildah, "build", "--isolation=chroot", "--network=host", f"--build-arg=BASE={BASE}",
-            *volumes, "--layers", f"--file={dockerfile}", f"--tag={name}", context, timeout=1200,
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    with step(f"writing {target.name}"):
-        run(*buildah, "push", name, f"docker-archive:{target}:{name}", timeout=300)
+    note.parent.mkdir(exist_ok=True)
+    note.touch()

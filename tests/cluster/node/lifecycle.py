@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cluster.node import components, images, packages, program, settings
 from tests.cluster.node.certificates import make as make_certificates
-from tests.cluster.node.enclosure import enclose, holder, inside, release, terminate
+from tests.cluster.node.enclosure import enclose, holder, inside, make_cgroups, release, terminate
 from tests.cluster.node.network import connect, disconnect
 from tests.cluster.node.place import Place
 from tests.cluster.node.shell import run, step
@@ -45,6 +45,8 @@ def _remove(place: Place) -> None:
 
 def _start(place: Place, programs: Path, store: Path) -> None:
     pid = _enclose(place)
+    make_cgroups(place)
+    place.volumes.mkdir()
     _copy_images(store, place.run / "containerd")
     make_certificates(place)
     connect(place, pid)

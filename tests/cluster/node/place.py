@@ -64,6 +64,11 @@ class Place:
         return self.keys / "admin.kubeconfig"
 
     @property
+    def volumes(self) -> Path:
+        """The data of the pods' claims, a folder each."""
+        return self.run / "volumes"
+
+    @property
     def containerd_socket(self) -> Path:
         """Under the run folder, so that ctr reaches it from outside the node."""
         return self.run / "containerd.sock"

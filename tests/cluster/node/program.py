@@ -9,8 +9,17 @@ from tests.cluster.node.place import HERE
 from tests.cluster.node.shell import NodeError, run, step
 from tests.cluster.node.store import digest, once
 
-SOURCES = ("go.mod", "go.sum", "main.go", "pause/main.go")
-COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl", "coredns")
+SOURCES = ("go.mod", "go.sum", "main.go", "provisioner.go", "pause/main.go")
+COMPONENTS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+    "coredns",
+    "provisioner",
+)
 
 
 def ensure() -> Path:

@@ -1,7 +1,6 @@
 """The configuration files of the components."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tests.cluster.node.images import PAUSE
@@ -10,6 +9,7 @@ from tests.cluster.node.place import POD_CIDR, Place
 Document = dict[str, Any]
 
 CLUSTER_DOMAIN = "cluster.local"
+EVICTION_SIGNALS = ("memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available")
 
 
 def write(place: Place) -> None:
@@ -56,7 +56,12 @@ def _pod_network() -> Document:
     that asked, past the rules that would put the Service's address back into it, unless the
     machine has a kernel module for that.
     """
-    addresses = {"type": "host-local", "ranges": [[{"subnet": POD_CIDR}]], "routes": [{"dst": "0.0.0.0/0"}], "dataDir": "/run/pod-addresses"}
+    addresses = {
+        "type": "host-local",
+        "ranges": [[{"subnet": POD_CIDR}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dataDir": "/run/pod-addresses",
+    }
     return {
         "cniVersion": "0.4.0",
         "name": "pods",
@@ -73,14 +78,18 @@ def _kubelet(place: Place) -> Document:
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": place.address,
-        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": str(place.keys / "ca.crt")}},
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{place.keys}/ca.crt"},
+        },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": str(place.keys / "kubelet-server.crt"),
-        "tlsPrivateKeyFile": str(place.keys / "kubelet-server.key"),
+        "tlsCertFile": f"{place.keys}/kubelet-server.crt",
+        "tlsPrivateKeyFile": f"{place.keys}/kubelet-server.key",
         "containerRuntimeEndpoint": f"unix://{place.containerd_socket}",
         "clusterDomain": CLUSTER_DOMAIN,
         "clusterDNS": [place.address],
-        "resolvConf": str(place.run / "settings" / "resolv.conf"),
+        "resolvConf": f"{place.run}/settings/resolv.conf",
         "podLogsDir": "/var/log/pods",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         # Version 1 of the control groups is deprecated, and still what many machines have.
@@ -91,7 +100,7 @@ def _kubelet(place: Place) -> Document:
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         # A full disk is the machine's affair; pods evicted for it would be a riddle.
-        "evictionHard": {signal: "0%" for signal in ("memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available")},
+        "evictionHard": dict.fromkeys(EVICTION_SIGNALS, "0%"),
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
     }
@@ -112,37 +121,3 @@ def _names(place: Place) -> str:
     }}
 }}
 """
-
-
-def objects() -> Document:
-    """What a cluster's installer puts into it: storage classes, and leave for CoreDNS to look."""
-    reader = {"apiGroups": ["", "discovery.k8s.io"], "resources": ["services", "endpointslices", "pods", "namespaces"], "verbs": ["list", "watch"]}
-    group = "rbac.authorization.k8s.io"
-    return {
-        "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            _storage_class("standard", "Immediate", default=True),
-            _storage_class("wait-for-first-consumer", "WaitForFirstConsumer", default=False),
-            {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": "system:coredns"}, "rules": [reader]},
-            {
-                "apiVersion": f"{group}/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": "system:coredns"},
-                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:coredns"},
-                "subjects": [{"apiGroup": group, "kind": "User", "name": "system:coredns"}],
-            },
-        ],
-    }
-
-
-def _storage_class(name: str, binding: str, *, default: bool) -> Document:
-    annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": name, "annotations": annotations},
-        "provisioner": "kubernetes.io/host-path",
-        "volumeBindingMode": binding,
-        "reclaimPolicy": "Delete",
-    }

@@ -7,7 +7,7 @@ evaluates (``eval "$(python -m tests.cluster.node up)"``).
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class NodeError(Exception):
     """Something that stops the node, in words for the person who wanted one."""
 
 
-class TooLate(NodeError):
+class TooLateError(NodeError):
     """Something that was waited for did not come."""
 
 
@@ -46,7 +46,7 @@ def run(
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, and show its last words if it fails."""
-    argv = [str(argument) for argument in arguments]
+    argv = words(*arguments)
     try:
         done = subprocess.run(
             argv,
@@ -65,8 +65,8 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise NodeError(f"no end after {timeout:.0f} s: {' '.join(argv)}") from error
     if check and done.returncode != 0:
-        words = tail(done.stdout + done.stderr)
-        raise NodeError(f"exit code {done.returncode} from: {' '.join(argv)}\n{words}")
+        last = tail(done.stdout + done.stderr)
+        raise NodeError(f"exit code {done.returncode} from: {' '.join(argv)}\n{last}")
     return done
 
 
@@ -80,10 +80,10 @@ def wait_for(what: str, probe: Callable[[], bool], *, seconds: float, every: flo
     end = time.monotonic() + seconds
     while not probe():
         if time.monotonic() > end:
-            raise TooLate(f"{what}: not after {seconds:.0f} s")
+            raise TooLateError(f"{what}: not after {seconds:.0f} s")
         time.sleep(every)
 
 
-def words(arguments: Sequence[Argument]) -> list[str]:
+def words(*arguments: Argument) -> list[str]:
     """An argument list as the operating system takes it."""
     return [str(argument) for argument in arguments]
