@@ -109,7 +109,9 @@ class WorkloadFacts:
     scaled_by: str = ""
     """Who last set the replica count, as the API server knows it (a field manager), or empty."""
     controllers: tuple[str, ...] = ()
-    """What would scale it back: an Argo CD application, a KEDA object, a controlling owner."""
+    """What would scale it back: an Argo CD application that heals itself, a KEDA object, a controlling owner."""
+    suspects: tuple[str, ...] = ()
+    """What may scale it back, if it is set up to: what we have no right to look at."""
 
 
 class HelperPhase(StrEnum):
@@ -193,5 +195,8 @@ class World:
     namespace: NamespaceFacts = NamespaceFacts()
     refused: Mapping[str, Failure] = field(default_factory=dict)
     """By helper name: what admission said against a dry run."""
+    denied: Mapping[str, Failure] = field(default_factory=dict)
+    """What was refused when it was last tried in earnest: by the name of the helper, claim or lock, or by a
+    workload's reference in words. Known to this operator only, and for some minutes."""
     consenting: frozenset[str] = frozenset()
     """Of the other namespaces asked about, those that allow this one."""

@@ -102,7 +102,7 @@ def _rest(context: Context, status: Status, workload: Workload) -> _Stroke:
     if not ours:
         if record is None or record.state is WorkloadState.RECORDED:
             record = _recorded(workload, facts)
-        return _Stroke(_with(status, record), (_hold(context, ref, record, facts),), f"scaling {ref} down")
+        return _Stroke(_with(status, record), (hold(context, record, facts),), f"scaling {ref} down")
     record = record if record is not None else _from_signature(workload, facts)
     return _held(context, status, record, facts)
 
@@ -110,7 +110,7 @@ def _rest(context: Context, status: Status, workload: Workload) -> _Stroke:
 def _held(context: Context, status: Status, record: WorkloadStatus, facts: WorkloadFacts) -> _Stroke:
     """A workload that carries our signature: down, on its way there, or scaled back by somebody."""
     ref = ref_of(record)
-    if not _up(record, facts):
+    if not is_up(record, facts):
         if facts.pods:
             return _Stroke(_with(status, record), waiting=f"waiting for pods of {ref}: {', '.join(facts.pods[:5])}")
         return _Stroke(_with(status, record.model_copy(update={"state": WorkloadState.DOWN})))
@@ -119,13 +119,13 @@ def _held(context: Context, status: Status, record: WorkloadStatus, facts: Workl
         return _Stroke(_with(status, record), failure=scaled_back(record, facts))
     return _Stroke(
         _with(status, record),
-        (_hold(context, ref, record, facts),),
+        (hold(context, record, facts),),
         f"{ref} was scaled back{_by(facts)}; scaling it down again",
     )
 
 
-def _hold(context: Context, ref: WorkloadRef, record: WorkloadStatus, facts: WorkloadFacts) -> HoldWorkload:
-    return HoldWorkload(ref, facts.version, context.migration.holder, record.replicas, record.suspended)
+def hold(context: Context, record: WorkloadStatus, facts: WorkloadFacts) -> HoldWorkload:
+    return HoldWorkload(ref_of(record), facts.version, context.migration.holder, record.replicas, record.suspended)
 
 
 def _recorded(workload: Workload, facts: WorkloadFacts) -> WorkloadStatus:
@@ -149,7 +149,7 @@ def _from_signature(workload: Workload, facts: WorkloadFacts) -> WorkloadStatus:
     )
 
 
-def _up(record: WorkloadStatus, facts: WorkloadFacts) -> bool:
+def is_up(record: WorkloadStatus, facts: WorkloadFacts) -> bool:
     return not facts.suspended if record.kind is WorkloadKind.CRON_JOB else facts.replicas > 0
 
 
@@ -200,6 +200,6 @@ def broken_rest(context: Context) -> Failure | None:
         facts = context.world.workloads.get(ref_of(record))
         if facts is None or not facts.exists or record.state is not WorkloadState.DOWN:
             continue
-        if facts.holder != context.migration.holder or _up(record, facts):
+        if facts.holder != context.migration.holder or is_up(record, facts):
             return scaled_back(record, facts)
     return None

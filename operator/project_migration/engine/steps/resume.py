@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from project_migration.engine.effects import Effect, ReleaseWorkload
+from project_migration.engine.effects import Effect, HoldWorkload, ReleaseWorkload
 from project_migration.engine.step import Context, Outcome, View, finished
-from project_migration.engine.steps.quiesce import ref_of
+from project_migration.engine.steps.quiesce import SCALED_BACK_LIMIT, hold, is_up, ref_of
 from project_migration.engine.units import round_of
 from project_migration.engine.world import Questions, WorkloadFacts
 from project_migration.model.document import AfterSuccess, Side, WorkloadKind
@@ -70,7 +70,7 @@ def target_is_in_order(context: Context) -> bool:
 
 def _release(
     context: Context, record: WorkloadStatus, *, succeeded: bool
-) -> tuple[WorkloadStatus, ReleaseWorkload | None]:
+) -> tuple[WorkloadStatus, ReleaseWorkload | HoldWorkload | None]:
     facts = context.world.workloads.get(ref_of(record))
     if record.state in SETTLED or facts is None:
         return record, None
@@ -84,9 +84,19 @@ def _release(
     if facts.holder and not ours:  # somebody else holds it, and brings it back
         return _in(record, WorkloadState.RESTORED), None
     if not succeeded and record.side is Side.TARGET and not target_is_in_order(context):
-        return _in(record, WorkloadState.HELD), None
+        return _keep_down(context, record, facts)
     was_down = ours or record.state in (WorkloadState.DOWN, WorkloadState.HELD)
     return record, _effect(record, facts, mark, restore=was_down and not stays_down)
+
+
+def _keep_down(
+    context: Context, record: WorkloadStatus, facts: WorkloadFacts
+) -> tuple[WorkloadStatus, HoldWorkload | None]:
+    """Users must not have a target that is half written: what scaled it up meanwhile is answered a few times."""
+    if is_up(record, facts) and record.scaled_back <= SCALED_BACK_LIMIT:
+        again = record.model_copy(update={"scaled_back": record.scaled_back + 1})
+        return again, hold(context, record, facts)
+    return _in(record, WorkloadState.HELD), None
 
 
 def _effect(record: WorkloadStatus, facts: WorkloadFacts, mark: str, *, restore: bool) -> ReleaseWorkload:
