@@ -43,6 +43,9 @@ class Settings(BaseModel):
     helper_scratch: str = "1Gi"
     """How much a helper may write to its /tmp, and to its workspace where it has no claim for one."""
 
+    argocd_namespace: str = "argocd"
+    """Where Argo CD keeps its applications. With the right to read them, one that heals itself is named early."""
+
     metrics_port: Port = 8081
     """Where Prometheus reads; 0 switches it off."""
     liveness_port: Port = 8080

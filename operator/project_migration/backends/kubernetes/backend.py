@@ -27,12 +27,15 @@ class KubernetesBackend:
         client: Client | None = None,
         *,
         on_late: Callable[[str], None] = lambda _kind: None,
+        on_load: Callable[[Migration], None] = lambda _migration: None,
     ) -> None:
-        """``on_late`` is called with the kind of each effect that was refused as late, for the metrics.
+        """``on_late`` is called with the kind of each effect that was refused as late, ``on_load`` with each
+        migration that was loaded, in the thread that loads it.
 
         Raises PassingError when no way to a cluster is configured.
         """
         self._settings = settings
+        self._on_load = on_load
         self._client = client or Client(
             timeout_seconds=settings.request_timeout_seconds, connections=3 * settings.passes
         )
@@ -46,7 +49,9 @@ class KubernetesBackend:
         return self._migrations.keys()
 
     def load(self, key: Key) -> Migration:
-        return self._migrations.load(key)
+        migration = self._migrations.load(key)
+        self._on_load(migration)
+        return migration
 
     def observe(self, migration: Migration, questions: Questions) -> World:
         return self._observation.world(migration, questions)

@@ -127,7 +127,9 @@ def _exit_failure(terminated: Json, log: str) -> Failure:
     if terminated.get("reason") in ("ContainerCannotRun", "StartError"):
         return Failure(Reason.HELPER_NOT_STARTED, f"{terminated['reason']}: {terminated.get('message', '')}")
     said = _unread(str(terminated.get("message") or ""))
-    return Failure(Reason.HELPER_CRASHED, f"the helper ended with exit code {code} and left no record{said}{lines}")
+    message = f"the helper ended with exit code {code} and left no record{said}{lines}"
+    # passing, since another attempt costs seconds, attempts are counted, and a helper may be run again at any time
+    return Failure(Reason.HELPER_CRASHED, message, passing=True)
 
 
 def _unread(message: str) -> str:

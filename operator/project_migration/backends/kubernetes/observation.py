@@ -48,14 +48,14 @@ class Observation:
         return World(
             now=datetime.now(UTC),
             claims=self._claims(migration, questions.claims, pods),
-            workloads=observe_workloads(self._client, namespace, questions.workloads, pods),
+            workloads=observe_workloads(
+                self._client, namespace, questions.workloads, pods, self._settings.argocd_namespace
+            ),
             helpers=helpers,
             leases=observe_leases(self._client, migration, questions.leases),
             namespace=self._namespace(namespace) if questions.namespace else NamespaceFacts(),
-            refused={
-                **self._refusals.of(uid),
-                **offer(self._client, self._executor, migration, questions.dry_run, self._settings),
-            },
+            refused=offer(self._client, self._executor, migration, questions.dry_run, self._settings),
+            denied=self._refusals.of(uid),
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
         )
 

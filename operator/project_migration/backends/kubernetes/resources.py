@@ -49,6 +49,8 @@ CRON_JOBS = Resource("batch/v1", "cronjobs", "CronJob")
 LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
 STORAGE_CLASSES = Resource("storage.k8s.io/v1", "storageclasses", "StorageClass")
 SCALED_OBJECTS = Resource("keda.sh/v1alpha1", "scaledobjects", "ScaledObject")
+ARGO_APPLICATIONS = Resource("argoproj.io/v1alpha1", "applications", "Application")
+FLUX_KUSTOMIZATIONS = Resource("kustomize.toolkit.fluxcd.io/v1", "kustomizations", "Kustomization")
 
 
 #: The label that a node carries its host name in.

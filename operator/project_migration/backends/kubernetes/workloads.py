@@ -8,22 +8,19 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
-from project_migration.backends.kubernetes.client import Client, read_named, unless_there
+from project_migration.backends.kubernetes.client import Client, read_named
+from project_migration.backends.kubernetes.controllers import Controllers, ScaleBack, owns
 from project_migration.backends.kubernetes.pods import NamespacePods
 from project_migration.backends.kubernetes.resources import (
     CRON_JOBS,
     DEPLOYMENTS,
-    SCALED_OBJECTS,
     STATEFUL_SETS,
     Json,
     Resource,
     annotations_of,
-    controller_of,
-    labels_of,
     metadata,
-    name_of,
     version_of,
 )
 from project_migration.engine.effects import HoldWorkload, ReleaseWorkload
@@ -37,21 +34,8 @@ RESOURCES: Mapping[WorkloadKind, Resource] = {
     WorkloadKind.CRON_JOB: CRON_JOBS,
 }
 
-#: https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
-ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
-ARGO_INSTANCE = "argocd.argoproj.io/instance"
-INSTANCE = "app.kubernetes.io/instance"
 
-#: https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-the-apply-behavior-of-resources
-FLUX_NAME = "kustomize.toolkit.fluxcd.io/name"
-FLUX_RECONCILE = "kustomize.toolkit.fluxcd.io/reconcile"
-
-#: https://keda.sh/docs/latest/concepts/scaling-deployments/#pausing-autoscaling
-KEDA_PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
-
-NOTHING: list[Json] = []
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+NOBODY = ScaleBack()
 
 
 def path_of(namespace: str, ref: WorkloadRef) -> str:
@@ -59,20 +43,34 @@ def path_of(namespace: str, ref: WorkloadRef) -> str:
 
 
 def observe_workloads(
-    client: Client, namespace: str, refs: Collection[WorkloadRef], pods: NamespacePods
+    client: Client,
+    namespace: str,
+    refs: Collection[WorkloadRef],
+    pods: NamespacePods,
+    argocd_namespace: str,
 ) -> Mapping[WorkloadRef, WorkloadFacts]:
     """Facts of each workload that is asked for."""
     names: dict[WorkloadKind, set[str]] = defaultdict(set)
     for ref in refs:
         names[ref.kind].add(ref.name)
     found = {kind: read_named(client, RESOURCES[kind], namespace, wanted) for kind, wanted in names.items()}
-    scaled = any(ref.name in found[ref.kind] and ref.kind is not WorkloadKind.CRON_JOB for ref in refs)
-    keda = unless_there(lambda: client.items(SCALED_OBJECTS.path(namespace)), NOTHING) if scaled else NOTHING
-    return {ref: workload_facts(ref, found[ref.kind].get(ref.name), pods, keda) for ref in refs}
+    controllers = Controllers(client, namespace, argocd_namespace)
+    facts = {}
+    for ref in refs:
+        workload = found[ref.kind].get(ref.name)
+        scalable = workload is not None and ref.kind is not WorkloadKind.CRON_JOB
+        # while one rests, who might scale it need not be looked up in every pass
+        back = controllers.of(ref, workload) if scalable and workload and not rests(workload) else NOBODY
+        facts[ref] = workload_facts(ref, workload, pods, back)
+    return facts
+
+
+def rests(workload: Json) -> bool:
+    return QUIESCED_BY in annotations_of(workload) and (workload.get("spec") or {}).get("replicas") == 0
 
 
 def workload_facts(
-    ref: WorkloadRef, workload: Json | None, pods: NamespacePods, keda: Iterable[Json] = ()
+    ref: WorkloadRef, workload: Json | None, pods: NamespacePods, back: ScaleBack = NOBODY
 ) -> WorkloadFacts:
     """One workload's facts from its JSON. Pods may outlive a workload that is gone."""
     remaining = pods.of_workload(ref)
@@ -91,7 +89,8 @@ def workload_facts(
         held_suspended=_recorded_flag(notes.get(RECORDED_SUSPENDED)),
         released=notes.get(RELEASED, ""),
         scaled_by=last_manager(workload, "suspend" if cron else "replicas"),
-        controllers=() if cron else tuple(_controllers(ref, workload, keda)),
+        controllers=back.certain,
+        suspects=back.suspects,
     )
 
 
@@ -105,59 +104,9 @@ def _recorded_flag(text: str | None) -> bool | None:
 
 def last_manager(workload: Json, field: str) -> str:
     """Who last set ``spec.<field>``: the latest of the managers that own it, the subresource ``scale`` included."""
-    owning = [
-        entry
-        for entry in metadata(workload).get("managedFields") or ()
-        if f"f:{field}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
-    ]
+    owning = [entry for entry in metadata(workload).get("managedFields") or () if owns(entry, field)]
     latest = max(owning, key=lambda entry: str(entry.get("time", "")), default=None)
     return str(latest.get("manager", "")) if latest else ""
-
-
-def _controllers(ref: WorkloadRef, workload: Json, keda: Iterable[Json]) -> Iterable[str]:
-    """What would scale the workload back, in words.
-
-    A HorizontalPodAutoscaler is none of these: a workload at 0 replicas pauses it.
-    https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#implicit-maintenance-mode-deactivation
-    """
-    owner = controller_of(workload)
-    if owner is not None:
-        yield f"its owner, {owner}"
-    yield from (f"KEDA ScaledObject {name_of(scaler)}" for scaler in keda if _keda_scales(scaler, ref))
-    if sets_replicas(workload):
-        yield from _gitops(workload)
-
-
-def _keda_scales(scaler: Json, ref: WorkloadRef) -> bool:
-    target = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-    notes = annotations_of(scaler)
-    paused = notes.get(KEDA_PAUSED[0]) == "true" or KEDA_PAUSED[1] in notes
-    return not paused and target.get("name") == ref.name and target.get("kind", "Deployment") == str(ref.kind)
-
-
-def _gitops(workload: Json) -> Iterable[str]:
-    labels, notes = labels_of(workload), annotations_of(workload)
-    tracking = notes.get(ARGO_TRACKING)
-    application = labels.get(ARGO_INSTANCE) or notes.get(ARGO_INSTANCE)
-    if tracking:
-        application = tracking.partition(":")[0] or labels.get(INSTANCE)
-    if application:
-        yield f"Argo CD application {application}, if it heals itself"
-    if labels.get(FLUX_NAME) and notes.get(FLUX_RECONCILE) != "disabled":
-        yield f"Flux Kustomization {labels[FLUX_NAME]}"
-
-
-def sets_replicas(workload: Json) -> bool:
-    """Whether what is kept in Git names a replica count, as far as can be seen; if not, it never scales back.
-
-    kubectl-style applies leave what they applied as an annotation, server-side ones own the field.
-    """
-    applied = annotations_of(workload).get(LAST_APPLIED)
-    if applied is not None:
-        return '"replicas"' in applied
-    appliers = [entry for entry in metadata(workload).get("managedFields") or () if entry.get("operation") == "Apply"]
-    owning = any("f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {}) for entry in appliers)
-    return owning or not appliers
 
 
 def hold_patch(effect: HoldWorkload) -> Json:
