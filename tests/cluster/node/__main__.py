@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.cluster.node import build, helm, images, lifecycle, packages
 from tests.cluster.node.enclosure import holder, inside
-from tests.cluster.node.place import Place
+from tests.cluster.node.place import Place, chosen_by_environment
 from tests.cluster.node.shell import NodeError, say, step
 from tests.cluster.node.smoke import Smoke
 from tests.cluster.node.tools import tools
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(place: Place, _: argparse.Namespace) -> None:
-    chosen = lifecycle.foreign_cluster(place)
+    chosen = chosen_by_environment()
     if chosen:
         say("using the cluster that KUBECONFIG names")
     else:

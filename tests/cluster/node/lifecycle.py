@@ -1,7 +1,7 @@
 """Bringing a node up, taking it down, and looking at it."""
 
-import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.cluster.node import components, images, packages, program, settings
@@ -13,23 +13,26 @@ from tests.cluster.node.shell import run, step
 from tests.cluster.node.store import digest, lock, once
 
 
-def foreign_cluster(place: Place) -> str | None:
-    """The cluster that the environment already points to, unless that is this node."""
-    chosen = os.environ.get("KUBECONFIG", "")
-    return chosen if chosen and Path(chosen) != place.kubeconfig else None
-
-
 def up(place: Place) -> None:
     """Make sure that the node runs; what is left of an earlier one that fails is removed first."""
     with lock(f"node-{place.name}"):
         packages.ensure()
-        programs = program.ensure()
+        programs = _prepare()
         if holder(place) is not None and components.healthy(place, programs):
             return
         _remove(place)
         store = _image_store(place, programs)
         with step(f"node {place.name} up"):
             _start(place, programs, store)
+
+
+def _prepare() -> Path:
+    """Make what takes long the first time: one part waits for the processors, the other for the network."""
+    with ThreadPoolExecutor() as pool:
+        base = pool.submit(images.base)
+        programs = program.ensure()
+        base.result()
+    return programs
 
 
 def down(place: Place) -> None:
@@ -101,7 +104,6 @@ def status(place: Place) -> list[str]:
 
 
 def _memory(pid: int) -> int:
-    """What all processes of the node have in memory; what two of them share counts in both."""
-    pages = run(*inside(pid, "sh", "-c", "cat /proc/[0-9]*/statm 2>/dev/null")).stdout
-    size = os.sysconf("SC_PAGE_SIZE")
-    return sum(int(line.split()[1]) for line in pages.splitlines()) * size // 2**20
+    """What all processes of the node have in memory; what several share is divided among them."""
+    facts = run(*inside(pid, "sh", "-c", "cat /proc/[0-9]*/smaps_rollup 2>/dev/null"), check=False).stdout
+    return sum(int(line.split()[1]) for line in facts.splitlines() if line.startswith("Pss:")) // 1024

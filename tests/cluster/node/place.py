@@ -28,6 +28,14 @@ def cache() -> Path:
     return root / "project-migration-node"
 
 
+def chosen_by_environment() -> Path | None:
+    """The cluster that KUBECONFIG names, unless it is a node of ours."""
+    chosen = os.environ.get("KUBECONFIG")
+    if not chosen or Path(chosen).is_relative_to(cache() / "nodes"):
+        return None
+    return Path(chosen)
+
+
 @dataclass(frozen=True)
 class Place:
     """The places and addresses of one node."""

@@ -5,22 +5,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.node import helm, program
+from tests.cluster.node import build, helm, program
 from tests.cluster.node.images import BASE
-from tests.cluster.node.place import Place
+from tests.cluster.node.place import Place, chosen_by_environment
 from tests.cluster.node.shell import NodeError
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The cluster, the programs that speak to it, and an image that every pod can have."""
+    """The cluster, the programs that speak to it, and the images that its pods can have."""
 
     kubeconfig: Path
     kubectl: Path
     image: str
-    """Has a shell, the usual small programs and Python; pull policy IfNotPresent."""
-    host_address: str | None
-    """Where pods reach servers that the test itself has started; none for a cluster of the user's."""
+    """For workloads of the tests: a shell, the usual small programs, Python. Pull policy IfNotPresent."""
+    operator_image: str
+    """The project's own, once ``build-image`` has loaded it."""
+    machine_address: str | None
+    """Where pods reach servers that a test has started itself; none in a cluster of the user's."""
 
     @property
     def helm(self) -> Path:
@@ -36,12 +38,27 @@ class Tools:
 
 def tools(name: str = "pmig") -> Tools:
     """The cluster of KUBECONFIG, or else the node of this name, which has to be up."""
+    chosen = chosen_by_environment()
+    if chosen is not None:
+        return _of_the_user(chosen)
     place = Place(name)
-    chosen = os.environ.get("KUBECONFIG")
-    if chosen and Path(chosen) != place.kubeconfig:
-        kubectl = shutil.which("kubectl")
-        image = os.environ.get("CLUSTER_TEST_IMAGE", "python:3.11-slim")
-        return Tools(Path(chosen), Path(kubectl) if kubectl else program.ensure() / "kubectl", image, None)
     if not place.kubeconfig.exists():
         raise NodeError(f"no cluster: set KUBECONFIG, or run: python -m tests.cluster.node up --name {name}")
-    return Tools(place.kubeconfig, program.ensure() / "kubectl", BASE, place.machine_address)
+    return Tools(
+        kubeconfig=place.kubeconfig,
+        kubectl=program.ensure() / "kubectl",
+        image=BASE,
+        operator_image=build.IMAGE,
+        machine_address=place.machine_address,
+    )
+
+
+def _of_the_user(kubeconfig: Path) -> Tools:
+    kubectl = shutil.which("kubectl")
+    return Tools(
+        kubeconfig=kubeconfig,
+        kubectl=Path(kubectl) if kubectl else program.ensure() / "kubectl",
+        image=os.environ.get("WORKLOAD_IMAGE", "python:3.11-slim"),
+        operator_image=os.environ.get("OPERATOR_IMAGE", build.IMAGE),
+        machine_address=None,
+    )
