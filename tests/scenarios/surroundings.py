@@ -150,3 +150,11 @@ def _done_steps_stay_done(before: Status, after: Status) -> None:
     for step in before.steps:
         if step.state is State.SUCCEEDED:
             assert states[step.id] is State.SUCCEEDED, f"{step.id} was undone"
+
+
+def settle(cluster: FakeCluster, key: Key) -> None:
+    """The clock's own passes over an ended migration."""
+    for _ in range(8):
+        cluster.tick(30)
+        for _ in range(5):
+            one_pass(FakeBackend(cluster), key, pace=PACE, now=lambda: cluster.now)

@@ -25,6 +25,7 @@ from .surroundings import (
     a_document,
     assert_workloads_are_back,
     run,
+    settle,
     watch_invariants,
 )
 
@@ -283,14 +284,6 @@ def play(cluster: FakeCluster, key: Key, steady: FakeBackend, late: Late, move: 
         case "blind":
             with pytest.raises(PassingError):
                 one_pass(Blind(cluster), key, pace=PACE, now=lambda: cluster.now)
-
-
-def settle(cluster: FakeCluster, key: Key) -> None:
-    """The clock's own passes over an ended migration."""
-    for _ in range(8):
-        cluster.tick(30)
-        for _ in range(5):
-            one_pass(FakeBackend(cluster), key, pace=PACE, now=lambda: cluster.now)
 
 
 @pytest.mark.parametrize("seed", range(20))
