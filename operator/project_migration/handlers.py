@@ -33,17 +33,17 @@ START_SECONDS = 5.0
 def register(controller: Controller, registry: kopf.OperatorRegistry) -> None:
     """Put the operator's handlers into a registry. Called once a process."""
 
-    @kopf.on.startup(registry=registry)
+    @kopf.on.startup(registry=registry, id="begin")
     async def begin(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings, controller.settings)
         while not await asyncio.to_thread(controller.begin):
             await asyncio.sleep(START_SECONDS)
 
-    @kopf.on.cleanup(registry=registry)
+    @kopf.on.cleanup(registry=registry, id="end")
     def end(**_: Any) -> None:
         controller.stop()
 
-    @kopf.on.login(registry=registry)
+    @kopf.on.login(registry=registry, id="login")
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_via_client(**kwargs)
 
@@ -54,7 +54,7 @@ def register(controller: Controller, registry: kopf.OperatorRegistry) -> None:
             raise kopf.PermanentError("passes are stuck")
         return "alive"
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="migration")
     def migration_changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
         key = Key(str(body.metadata.namespace), str(body.metadata.name))
         if event["type"] == "DELETED":
@@ -62,8 +62,8 @@ def register(controller: Controller, registry: kopf.OperatorRegistry) -> None:
         else:
             controller.changed(key, signature(body))
 
-    @kopf.on.event("batch", "v1", "jobs", labels=OURS, registry=registry)
-    @kopf.on.event("", "v1", "pods", labels=OURS, registry=registry)
+    @kopf.on.event("batch", "v1", "jobs", labels=OURS, registry=registry, id="job")
+    @kopf.on.event("", "v1", "pods", labels=OURS, registry=registry, id="pod")
     def helper_changed(body: kopf.Body, **_: Any) -> None:
         key = migration_of(body)
         if key is not None:

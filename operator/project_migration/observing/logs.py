@@ -20,7 +20,14 @@ from project_migration.engine.world import Key
 _migration: ContextVar[Mapping[str, str] | None] = ContextVar("migration", default=None)
 
 #: What is too talkative at our own level.
-QUIET = {"urllib3": logging.WARNING, "kubernetes": logging.WARNING, "aiohttp": logging.WARNING, "kopf": logging.INFO}
+QUIET = {
+    "urllib3": logging.WARNING,
+    "kubernetes": logging.WARNING,
+    "aiohttp": logging.WARNING,
+    "kopf": logging.INFO,
+    "kopf.objects": logging.WARNING,
+    "kopf.activities": logging.WARNING,
+}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
 from project_migration.engine.clock import moment
 from project_migration.engine.world import Key, Migration
@@ -120,6 +120,7 @@ class Metrics:
 
     def serve(self, port: int) -> None:
         """Answers on every interface; 0 switches it off."""
+        disable_created_metrics()  # a series for the birth of each series, which nobody asks for
         if port:
             start_http_server(port, registry=self.registry)
 

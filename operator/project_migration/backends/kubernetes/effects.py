@@ -134,6 +134,7 @@ class Effects:
 
     def _announce(self, migration: Migration, effect: Announce) -> None:
         """Never fatal: people miss a line, the migration goes on."""
+        log.log(logging.WARNING if effect.warning else logging.INFO, "%s: %s", effect.reason, effect.message)
         try:
             announcements.announce(self._client, effect, migration)
         except AlreadyExists:

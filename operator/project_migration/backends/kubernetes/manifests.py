@@ -212,10 +212,14 @@ def _shared_with_a_source(mounts: Iterable[Mount]) -> bool:
     return any(mount.volume.claim_name in read for mount in mounts if not mount.read_only)
 
 
-def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> Json:
-    worker = spec.request.worker
+def command(worker: str) -> list[str]:
+    """The program of a helper, found in the operator's own image."""
     if not _WORKER.match(worker):
         raise ValueError(f"{worker!r} is not a worker's name")
+    return ["python", "-m", f"project_migration.workers.{worker}"]
+
+
+def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> Json:
     names = _volume_names(mounts)
     capabilities: Json = {"drop": ["ALL"]}
     if spec.rights is Rights.OWNERS:
@@ -238,7 +242,7 @@ def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) ->
         "name": CONTAINER,
         "image": settings.helper_image,
         "imagePullPolicy": settings.helper_pull_policy,
-        "command": ["python", "-m", f"project_migration.workers.{worker}"],
+        "command": command(spec.request.worker),
         "args": ["--request", REQUEST_FILE, "--termination-log", TERMINATION_LOG],
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108
