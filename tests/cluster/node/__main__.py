@@ -1,11 +1,12 @@
 """The commands; see ``--help``."""
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.node import build, helm, images, lifecycle, packages
+from tests.cluster.node import build, helm, images, lifecycle
 from tests.cluster.node.enclosure import holder, inside
 from tests.cluster.node.place import Place, chosen_by_environment
 from tests.cluster.node.shell import NodeError, say, step
@@ -68,7 +69,6 @@ def _status(place: Place, _: argparse.Namespace) -> int:
 
 
 def _build(place: Place, _: argparse.Namespace) -> None:
-    packages.ensure()
     images.load(place, build.ensure())
 
 
@@ -82,12 +82,13 @@ def _helm(_: Place, __: argparse.Namespace) -> None:
 
 
 def _exec(place: Place, options: argparse.Namespace) -> int:
-    """For a look around: ``exec -- ip address``, ``exec -- iptables-save``."""
+    """For a look around: ``exec -- iptables-save``, ``exec -- ctr images list``."""
     pid = holder(place)
     if pid is None:
         raise NodeError(f"node {place.name} is down")
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    return subprocess.run(inside(pid, *command), check=False).returncode
+    engine = {"CONTAINERD_ADDRESS": str(place.containerd_socket), "CONTAINERD_NAMESPACE": "k8s.io"}
+    return subprocess.run(inside(pid, *command), env={**os.environ, **engine}, check=False).returncode
 
 
 def _load(place: Place, options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cluster.node import images
+from tests.cluster.node import images, packages
 from tests.cluster.node.place import REPOSITORY, cache
 from tests.cluster.node.shell import run, step, words
 from tests.cluster.node.store import lock
@@ -15,6 +15,7 @@ PASSED_ON = ("/etc/pip.conf", "/etc/ssl/certs")
 
 def ensure() -> Path:
     """The archive of the image; layers whose sources have not changed are taken from the last build."""
+    packages.ensure("buildah", "debootstrap")
     target = cache() / "builds" / "project.tar"
     with lock("build"):
         if not _buildah("images", "--quiet", "--filter", f"reference={images.BASE}"):

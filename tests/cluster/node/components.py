@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster.node import objects
+from tests.cluster.node import flags, objects
 from tests.cluster.node.enclosure import exit_file, start
-from tests.cluster.node.place import POD_CIDR, SERVICE_CIDR, Place
+from tests.cluster.node.place import Place
 from tests.cluster.node.shell import NodeError, TooLateError, run, step, tail, wait_for
 
 ALL = (
@@ -23,6 +23,9 @@ ALL = (
     "provisioner",
 )
 
+# Of a single question to an API server that may be stuck.
+PATIENCE = "--request-timeout=5s"
+
 
 def start_containerd(place: Place, pid: int) -> None:
     """The engine, ready to take images."""
@@ -32,9 +35,8 @@ def start_containerd(place: Place, pid: int) -> None:
 
 def start_control_plane(place: Place, pid: int, programs: Path) -> None:
     """The API server and what it stands on."""
-    # Nothing of a test cluster is worth the wait for the disk.
-    start(place, pid, "etcd", "etcd", f"--data-dir={place.run}/etcd", "--unsafe-no-fsync", "--log-level=warn")
-    start(place, pid, "kube-apiserver", programs / "kube-apiserver", *_apiserver(place))
+    start(place, pid, "etcd", "etcd", *flags.etcd(place))
+    start(place, pid, "kube-apiserver", programs / "kube-apiserver", *flags.apiserver(place))
     with step("API server"):
         await_component(place, "kube-apiserver", lambda: _answers((place.address, 6443)), seconds=60)
         await_component(place, "kube-apiserver", lambda: _api_ready(place, programs), seconds=60)
@@ -42,94 +44,20 @@ def start_control_plane(place: Place, pid: int, programs: Path) -> None:
 
 def start_node(place: Place, pid: int, programs: Path) -> None:
     """Everything that works for the API server."""
-    flags = {
-        "kube-controller-manager": _controller_manager(place),
-        "kube-scheduler": [f"--kubeconfig={place.keys}/kube-scheduler.kubeconfig", "--leader-elect=false"],
-        "kubelet": _kubelet(place),
-        "kube-proxy": _proxy(place),
-        "coredns": ["-conf", f"{place.run}/settings/Corefile"],
-        "provisioner": _provisioner(place),
+    commands = {
+        "kube-controller-manager": flags.controller_manager(place),
+        "kube-scheduler": flags.scheduler(place),
+        "kubelet": flags.kubelet(place),
+        "kube-proxy": flags.proxy(place),
+        "coredns": flags.coredns(place),
+        "provisioner": flags.provisioner(place),
     }
     with step("node ready"):
         kubectl(place, programs, "create", "-f", "-", stdin=json.dumps(objects.initial()))
-        for component, arguments in flags.items():
+        for component, arguments in commands.items():
             start(place, pid, component, programs / component, *arguments)
         await_component(place, "kubelet", lambda: _node_ready(place, programs), seconds=60)
         await_component(place, "coredns", lambda: _names_ready(place), seconds=60)
-
-
-def _apiserver(place: Place) -> list[str]:
-    keys = place.keys
-    return [
-        f"--advertise-address={place.address}",
-        "--etcd-servers=http://127.0.0.1:2379",
-        "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
-        f"--client-ca-file={keys}/ca.crt",
-        f"--tls-cert-file={keys}/apiserver.crt",
-        f"--tls-private-key-file={keys}/apiserver.key",
-        f"--kubelet-certificate-authority={keys}/ca.crt",
-        f"--kubelet-client-certificate={keys}/apiserver-kubelet.crt",
-        f"--kubelet-client-key={keys}/apiserver-kubelet.key",
-        # The node's name is known to nobody outside the cluster.
-        "--kubelet-preferred-address-types=InternalIP",
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-        f"--service-account-key-file={keys}/accounts.key",
-        f"--service-account-signing-key-file={keys}/accounts.key",
-        f"--service-cluster-ip-range={SERVICE_CIDR}",
-        "--allow-privileged=true",
-    ]
-
-
-def _controller_manager(place: Place) -> list[str]:
-    keys = place.keys
-    return [
-        f"--kubeconfig={keys}/kube-controller-manager.kubeconfig",
-        "--leader-elect=false",
-        "--use-service-account-credentials=true",
-        f"--root-ca-file={keys}/ca.crt",
-        f"--service-account-private-key-file={keys}/accounts.key",
-        f"--cluster-signing-cert-file={keys}/ca.crt",
-        f"--cluster-signing-key-file={keys}/ca.key",
-        # The usual restraint protects large clusters, and costs four seconds at the start of this one.
-        "--kube-api-qps=500",
-        "--kube-api-burst=1000",
-        # Otherwise a claim that missed its volume's event waits for 15 s.
-        "--pvclaimbinder-sync-period=1s",
-    ]
-
-
-def _kubelet(place: Place) -> list[str]:
-    return [
-        f"--config={place.run}/settings/kubelet.json",
-        f"--kubeconfig={place.keys}/kubelet.kubeconfig",
-        f"--hostname-override={place.name}",
-        f"--node-ip={place.address}",
-    ]
-
-
-def _proxy(place: Place) -> list[str]:
-    return [
-        f"--kubeconfig={place.keys}/kube-proxy.kubeconfig",
-        f"--hostname-override={place.name}",
-        "--proxy-mode=iptables",
-        # By default a change may wait for a second, which suits a large cluster and no test.
-        "--iptables-min-sync-period=100ms",
-        f"--cluster-cidr={POD_CIDR}",
-        f"--bind-address={place.address}",
-        # The table of connections belongs to the machine: its limits are not ours to set.
-        "--conntrack-max-per-core=0",
-        "--conntrack-tcp-timeout-established=0",
-        "--conntrack-tcp-timeout-close-wait=0",
-    ]
-
-
-def _provisioner(place: Place) -> list[str]:
-    return [
-        f"--kubeconfig={place.keys}/provisioner.kubeconfig",
-        f"--root={place.volumes}",
-        f"--node={place.name}",
-    ]
 
 
 def await_component(place: Place, component: str, probe: Callable[[], bool], *, seconds: float) -> None:
@@ -181,12 +109,12 @@ def _answers(address: tuple[str, int] | Path) -> bool:
 
 
 def _api_ready(place: Place, programs: Path) -> bool:
-    return kubectl(place, programs, "get", "--raw=/readyz", check=False) == "ok"
+    return kubectl(place, programs, "get", "--raw=/readyz", PATIENCE, check=False) == "ok"
 
 
 def _node_ready(place: Place, programs: Path) -> bool:
     condition = "-o=jsonpath={.status.conditions[?(@.type=='Ready')].status}{.spec.taints}"
-    return kubectl(place, programs, "get", "node", place.name, condition, check=False) == "True"
+    return kubectl(place, programs, "get", "node", place.name, condition, PATIENCE, check=False) == "True"
 
 
 def _names_ready(place: Place) -> bool:

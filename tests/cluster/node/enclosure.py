@@ -5,62 +5,60 @@ everything else in there, unmounts what was mounted and removes the network: so 
 forget anything, whatever state the components are in, and can never hit a process of others.
 """
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from tests.cluster.node.cgroups import remove_cgroups
 from tests.cluster.node.place import HERE, Place
-from tests.cluster.node.shell import Argument, NodeError, run, tail, wait_for, words
+from tests.cluster.node.shell import Argument, NodeError, TooLateError, run, tail, wait_for, words
 
-CGROUPS = Path("/sys/fs/cgroup")
+SCRIPT = HERE / "holder.py"
 
 
 def holder(place: Place) -> int | None:
-    """The holder's process number, if it is alive.
+    """The holder's process number, if it is alive."""
+    for pid, program in _processes(place):
+        if program != "unshare":
+            return pid
+    return None
 
-    A number alone may by now belong to another process; one with the same start time since the
-    same boot does not.
+
+def _processes(place: Place) -> Iterator[tuple[int, str]]:
+    """The holder and the program that started it, with their names.
+
+    Found by their command lines, and not by a note of their numbers: a number may by now belong to
+    another process, and a run that is killed early takes no notes. Processes inside a container
+    of somebody else, whose command lines may look the same, have another root folder.
     """
-    try:
-        record = json.loads((place.run / "holder.json").read_text())
-    except (OSError, ValueError):
-        return None
-    pid = int(record["pid"])
-    return pid if identity(pid) == record["identity"] else None
-
-
-def identity(pid: int) -> str | None:
-    """What tells a process from a later one with the same number; none for a dead one."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    # The fields after the name, which may itself hold spaces and brackets.
-    state, *fields = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else f"{boot}/{fields[18]}"
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            program, *rest = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1] or [""]
+            if rest[-2:] == [str(SCRIPT), str(place.run)] and (folder / "root").samefile("/"):
+                yield int(folder.name), program
+        except OSError:
+            continue  # it has just ended
 
 
 def enclose(place: Place) -> int:
     """Start the holder and give its process number."""
     log = place.logs / "holder.log"
     with log.open("wb") as output:
-        command = words("unshare", "--net", "--mount", "--pid", "--fork", sys.executable, "-I", HERE / "holder.py")
         subprocess.Popen(
-            [*command, str(place.run)],
+            words("unshare", "--net", "--mount", "--pid", "--fork", sys.executable, "-I", SCRIPT, place.run),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
     try:
-        wait_for("namespaces for the node", lambda: holder(place) is not None, seconds=10, every=0.02)
-    except NodeError as error:
+        wait_for("namespaces for the node", (place.run / "enclosed").exists, seconds=10, every=0.02)
+    except TooLateError as error:
         raise NodeError(f"{error}\n{tail(log.read_text())}") from error
     pid = holder(place)
     if pid is None:
@@ -102,43 +100,11 @@ def exit_file(place: Place, component: str) -> Path:
 
 def release(place: Place) -> None:
     """End the node and everything in it, and remove what it left; fine if there is none."""
-    pid = holder(place)
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-        wait_for("end of the node", lambda: holder(place) is None, seconds=60)
+    for pid, _ in _processes(place):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_for("end of the node", lambda: not list(_processes(place)), seconds=60)
     remove_cgroups(place)
     shutil.rmtree(place.run, ignore_errors=True)
     if place.run.exists():
         shutil.rmtree(place.run)
-
-
-def make_cgroups(place: Place) -> None:
-    """The group of all pods, which the kubelet expects to be there."""
-    for root in _cgroups(place):
-        root.mkdir(exist_ok=True)
-
-
-def remove_cgroups(place: Place) -> None:
-    """The groups of the pods outlive their processes."""
-    for root in _cgroups(place):
-        if root.is_dir():
-            _remove_cgroup(root)
-
-
-def _cgroups(place: Place) -> list[Path]:
-    """One folder in all, or one for each controller: the second and the first version of control groups."""
-    roots = [CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else [*CGROUPS.iterdir()]
-    return [root / place.cgroup for root in roots if (root / "cgroup.procs").exists()]
-
-
-def _remove_cgroup(root: Path) -> None:
-    """Deepest first; the kernel may need a moment to let go of a group whose last process died."""
-    for folder, _, _ in os.walk(root, topdown=False):
-        for _ in range(50):
-            try:
-                Path(folder).rmdir()
-                break
-            except FileNotFoundError:
-                break
-            except OSError:
-                time.sleep(0.1)

@@ -1,11 +1,10 @@
 """The first process inside a node's namespaces.
 
-It arranges the mounts, writes down which process it is, and then only buries the dead: the
-children of components that have ended become its own. It is run as a script of its own, so that
-it keeps nothing in memory but an interpreter.
+It arranges the mounts, says so, and then only buries the dead: the children of components that
+have ended become its own. It is run as a script, so that it keeps nothing in memory but an
+interpreter.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -18,15 +17,8 @@ def main(run: Path) -> None:
     """Prepare the namespaces and stay."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
-    # /proc is still the machine's: it knows the process number that the machine knows us by.
-    pid = int(Path("/proc/self").readlink().name)
-    stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     arrange_mounts(run)
-    record = run / "holder.json"
-    draft = record.with_suffix(".new")
-    draft.write_text(json.dumps({"pid": pid, "identity": f"{boot}/{stat[19]}"}))
-    draft.rename(record)
+    (run / "enclosed").touch()
     while True:
         try:
             os.wait()

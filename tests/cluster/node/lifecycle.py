@@ -6,11 +6,15 @@ from pathlib import Path
 
 from tests.cluster.node import components, images, packages, program, settings
 from tests.cluster.node.certificates import make as make_certificates
-from tests.cluster.node.enclosure import enclose, holder, inside, make_cgroups, release, terminate
+from tests.cluster.node.cgroups import make_cgroups
+from tests.cluster.node.enclosure import enclose, holder, inside, release, terminate
 from tests.cluster.node.network import connect, disconnect
-from tests.cluster.node.place import Place
+from tests.cluster.node.place import HERE, Place
 from tests.cluster.node.shell import run, step
 from tests.cluster.node.store import digest, lock, once
+
+# What decides how a node turns out; one that was started from other versions is started anew.
+SHAPING = ("certificates.py", "components.py", "flags.py", "holder.py", "network.py", "objects.py", "settings.py")
 
 
 def up(place: Place) -> None:
@@ -18,12 +22,20 @@ def up(place: Place) -> None:
     with lock(f"node-{place.name}"):
         packages.ensure()
         programs = _prepare()
-        if holder(place) is not None and components.healthy(place, programs):
+        archives = [images.pause(programs), images.base()]
+        shape = digest([*(HERE / name for name in SHAPING), programs.name, *map(str, archives)])
+        if _shape(place) == shape and holder(place) is not None and components.healthy(place, programs):
             return
         _remove(place)
-        store = _image_store(place, programs)
+        store = _image_store(place, archives)
         with step(f"node {place.name} up"):
             _start(place, programs, store)
+        (place.run / "shape").write_text(shape)
+
+
+def _shape(place: Place) -> str | None:
+    note = place.run / "shape"
+    return note.read_text() if note.exists() else None
 
 
 def _prepare() -> Path:
@@ -64,9 +76,8 @@ def _enclose(place: Place) -> int:
     return enclose(place)
 
 
-def _image_store(place: Place, programs: Path) -> Path:
+def _image_store(place: Place, archives: list[Path]) -> Path:
     """The engine's own storage with the images in it, unpacked; made once with an engine that does just that."""
-    archives = [images.pause(programs), images.base()]
 
     def make(folder: Path) -> None:
         pid = _enclose(place)

@@ -24,13 +24,13 @@ PACKAGES = {
 }
 
 
-def ensure() -> None:
-    """Install what is missing."""
+def ensure(*programs: str) -> None:
+    """Install what is missing of these programs, or of all."""
     if os.geteuid() != 0:
         raise NodeError("a node needs root: it makes namespaces, mounts and network devices")
     # Debian keeps some of them where only root looks.
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [package for program, package in PACKAGES.items() if not shutil.which(program)]
+    missing = [PACKAGES[program] for program in programs or PACKAGES if not shutil.which(program)]
     if not missing:
         return
     if not shutil.which("apt-get"):

@@ -93,4 +93,6 @@ class Smoke:
 
     def _try(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         namespace = f"--namespace={self._namespace}"
-        return run(self._tools.kubectl, namespace, *arguments, stdin=stdin, env=self._tools.env, check=False)
+        return run(
+            self._tools.kubectl, namespace, *arguments, stdin=stdin, env=self._tools.env, timeout=90, check=False
+        )
