@@ -5,9 +5,10 @@ minutes, later runs some seconds), starts one node and prints the line that poin
 Nothing is downloaded but packages of Debian and modules of Go, and nothing of it runs outside
 namespaces of its own, so that ``down`` is the end of one process and leaves the machine as it was.
 
-Tests ask :func:`tools` for the cluster and for the programs to use with it.
+Tests ask :func:`cluster` for the cluster and for the programs to use with it, or :func:`tools` if
+it has to be up already.
 """
 
-from tests.cluster.node.tools import Tools, tools
+from tests.cluster.node.tools import Tools, cluster, tools
 
-__all__ = ["Tools", "tools"]
+__all__ = ["Tools", "cluster", "tools"]

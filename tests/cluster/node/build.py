@@ -5,9 +5,11 @@ from pathlib import Path
 from tests.cluster.node import images, packages
 from tests.cluster.node.place import REPOSITORY, cache
 from tests.cluster.node.shell import run, step, words
-from tests.cluster.node.store import lock
+from tests.cluster.node.store import digest, lock
 
 IMAGE = "localhost/project-migration-operator:dev"
+
+MOST_IMAGES = 40
 
 # What pip needs on this machine to reach its index, it needs inside the build too.
 PASSED_ON = ("/etc/pip.conf", "/etc/ssl/certs")
@@ -16,7 +18,7 @@ PASSED_ON = ("/etc/pip.conf", "/etc/ssl/certs")
 def ensure() -> Path:
     """The archive of the image; layers whose sources have not changed are taken from the last build."""
     packages.ensure("buildah", "debootstrap")
-    target = cache() / "builds" / "project.tar"
+    target = cache() / "builds" / f"project-{digest([str(REPOSITORY)])}.tar"
     with lock("build"):
         if not _buildah("images", "--quiet", "--filter", f"reference={images.BASE}"):
             _buildah("pull", f"docker-archive:{images.base()}")
@@ -29,7 +31,14 @@ def ensure() -> Path:
             with step(f"writing {target}"):
                 _buildah("push", IMAGE, f"docker-archive:{target}:{IMAGE}")
             note.write_text(identity)
+        _forget_old()
     return target
+
+
+def _forget_old() -> None:
+    """Each change of a source leaves its layers behind; once there are many, all but the last go."""
+    if len(_buildah("images", "--quiet", "--all").splitlines()) > MOST_IMAGES:
+        _buildah("rmi", "--prune", "--force")
 
 
 def _build() -> str:

@@ -5,8 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.node import build, helm, program
-from tests.cluster.node.images import BASE
+from tests.cluster.node import build, helm, images, lifecycle, program
 from tests.cluster.node.place import Place, chosen_by_environment
 from tests.cluster.node.shell import NodeError
 
@@ -47,10 +46,22 @@ def tools(name: str = "pmig") -> Tools:
     return Tools(
         kubeconfig=place.kubeconfig,
         kubectl=program.ensure() / "kubectl",
-        image=BASE,
+        image=images.BASE,
         operator_image=build.IMAGE,
         machine_address=place.machine_address,
     )
+
+
+def cluster(name: str = "pmig", *, operator_image: bool = False) -> Tools:
+    """The same, but the node is started if need be, and given the project's image if wanted: for a fixture.
+
+    A cluster of the user's has to have the image already.
+    """
+    if chosen_by_environment() is None:
+        lifecycle.up(Place(name))
+        if operator_image:
+            images.load(Place(name), build.ensure())
+    return tools(name)
 
 
 def _of_the_user(kubeconfig: Path) -> Tools:
