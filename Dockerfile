@@ -32,7 +32,10 @@ RUN python3 -c 'import compileall, re, sysconfig; compileall.compile_dir(sysconf
     rx=re.compile(r"/(test|tests|idlelib|lib2to3|ensurepip|turtledemo|site-packages|dist-packages)/"))'
 COPY --from=builder /opt/project-migration /opt/project-migration
 # SAFEPATH: a helper works among other people's files and must import none of them.
+# LOGNAME, HOME: the user may be any number, and /etc/passwd knows none of them.
 ENV PATH=/opt/project-migration/bin:$PATH \
+    HOME=/tmp \
+    LOGNAME=project-migration \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONNOUSERSITE=1 \
     PYTHONSAFEPATH=1 \
