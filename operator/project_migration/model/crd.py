@@ -136,14 +136,15 @@ def _with_plain_default(schema: Schema) -> Schema:
     default = schema.pop("default")
     if default is None:
         return schema
-    if isinstance(default, dict):
-        inner = schema.get("properties", {})
-        default = {
-            name: value
-            for name, value in default.items()
-            if value is not None and value != inner.get(name, {}).get("default")
-        }
-    return {**schema, "default": default}
+    return {**schema, "default": _bare(default, schema)}
+
+
+def _bare(default: Any, schema: Schema) -> Any:
+    if not isinstance(default, dict):
+        return default
+    inner = schema.get("properties", {})
+    bare = {name: _bare(value, inner.get(name, {})) for name, value in default.items() if value is not None}
+    return {name: value for name, value in bare.items() if value != inner.get(name, {}).get("default")}
 
 
 def render() -> str:

@@ -87,13 +87,13 @@ class Volume(Model):
     )
 
 
+#: By name only, and cheap enough for CEL's budget; whose namespaces differ, the operator looks at.
 SAME_PLACE = (
     "!has(self.source.claimName) || !has(self.target.claimName) || self.source.claimName != self.target.claimName"
-    " || (has(self.source.namespace) ? self.source.namespace : '')"
-    " != (has(self.target.namespace) ? self.target.namespace : '')"
-    " || (has(self.source.subPath) && has(self.target.subPath)"
-    " && !(self.source.subPath + '/').startsWith(self.target.subPath + '/')"
-    " && !(self.target.subPath + '/').startsWith(self.source.subPath + '/'))"
+    " || has(self.source.namespace) || has(self.target.namespace)"
+    " || (has(self.source.subPath) && has(self.target.subPath) && self.source.subPath != self.target.subPath"
+    " && !self.source.subPath.startsWith(self.target.subPath + '/')"
+    " && !self.target.subPath.startsWith(self.source.subPath + '/'))"
 )
 
 
@@ -227,9 +227,13 @@ class Ownership(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            cel("self.mode != 'Set' || (has(self.uid) && has(self.gid))", "mode Set needs uid and gid", ".uid"),
             cel(
-                "self.mode != 'Helper' || !has(self.uid) || self.uid > 0",
+                "!has(self.mode) || self.mode != 'Set' || (has(self.uid) && has(self.gid))",
+                "mode Set needs uid and gid",
+                ".uid",
+            ),
+            cel(
+                "!has(self.mode) || self.mode != 'Helper' || !has(self.uid) || self.uid > 0",
                 "a helper never runs as user 0 in mode Helper",
                 ".uid",
             ),
