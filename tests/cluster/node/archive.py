@@ -3,11 +3,14 @@
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Go's names, which images use, where they differ from the kernel's.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def write(target: Path, *, name: str, layer: Path, entrypoint: Sequence[str] = (), command: Sequence[str] = ()) -> None:
@@ -15,7 +18,7 @@ def write(target: Path, *, name: str, layer: Path, entrypoint: Sequence[str] = (
     with layer.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     config = {
-        "architecture": "amd64",
+        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
         "config": {"Entrypoint": list(entrypoint), "Cmd": list(command), "Env": [PATH, "LANG=C.UTF-8"]},
