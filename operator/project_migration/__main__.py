@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 
-import kopf
-
 from project_migration import __version__, handlers
 from project_migration.backends.kubernetes import KubernetesBackend
 from project_migration.controller import Controller
@@ -40,15 +38,7 @@ def main() -> int:
         return 1
     metrics.serve(settings.metrics_port)
     log.info("project-migration operator %s: watching %s", __version__, ", ".join(settings.namespaces) or "everything")
-    registry = kopf.OperatorRegistry()
-    handlers.register(controller, registry)
-    kopf.run(
-        registry=registry,
-        standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        liveness_endpoint=f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None,
-    )
+    handlers.watch(controller)
     return 0
 
 

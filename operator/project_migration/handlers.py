@@ -30,6 +30,20 @@ CONNECT_SECONDS = 10
 START_SECONDS = 5.0
 
 
+def watch(controller: Controller) -> None:
+    """Watches until a signal ends the process."""
+    settings = controller.settings
+    registry = kopf.OperatorRegistry()
+    register(controller, registry)
+    kopf.run(
+        registry=registry,
+        standalone=True,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        liveness_endpoint=f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None,
+    )
+
+
 def register(controller: Controller, registry: kopf.OperatorRegistry) -> None:
     """Put the operator's handlers into a registry. Called once a process."""
 
