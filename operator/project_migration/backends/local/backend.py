@@ -71,7 +71,7 @@ class LocalBackend:
         stored = self.state.begin(document, self.bindings.texts)
         self.key = Key(document.metadata.namespace, document.metadata.name)
         self.told: list[Told] = []
-        holder = _migration(self.key, stored, Wishes()).holder
+        holder = as_migration(self.key, stored, Wishes()).holder
         locks, signatures = self.home / "locks", self.home / "workloads"
         for directory in (locks, signatures):
             directory.mkdir(parents=True, exist_ok=True)
@@ -91,11 +91,11 @@ class LocalBackend:
     def load(self, key: Key) -> Migration:
         if key != self.key:
             raise Gone(f"this state directory holds {self.key}, not {key}")
-        return _migration(key, self.state.read(), self.state.wishes())
+        return as_migration(key, self.state.read(), self.state.wishes())
 
     def save(self, migration: Migration, status: Status) -> Migration:
         stored = self.state.save(status, uid=migration.uid, version=migration.version)
-        return _migration(migration.key, stored, self.state.wishes())
+        return as_migration(migration.key, stored, self.state.wishes())
 
     def observe(self, migration: Migration, questions: Questions) -> World:  # noqa: ARG002 - there is one only
         refused = {spec.name: self.helpers.refuse(spec) for spec in questions.dry_run}
@@ -164,7 +164,8 @@ class LocalBackend:
         return tuple(places.place_of(self.bindings.directory(volume)) for volume in written)
 
 
-def _migration(key: Key, stored: Stored, wishes: Wishes) -> Migration:
+def as_migration(key: Key, stored: Stored, wishes: Wishes) -> Migration:
+    """What lies on disk, with what people asked for since, as the engine sees it."""
     document = stored.document
     cancel = wishes.cancel and not document.spec.cancel
     if cancel:

@@ -1,0 +1,141 @@
+"""`cancel`, `retry`, `release` and `forget`: commands that decide about a migration."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from project_migration.backends.local.backend import LocalBackend
+from project_migration.cli.endings import exit_code
+from project_migration.cli.errors import OK, Trouble, spoken
+from project_migration.cli.locking import is_locked, locked
+from project_migration.cli.run import carry
+from project_migration.cli.which import InDirectory, Which, chosen, which_options
+from project_migration.engine.world import Migration
+from project_migration.model.conditions import End
+from project_migration.model.labels import RELEASE, RETRY
+from project_migration.observing.report.account import account, ending
+from project_migration.observing.report.words import workload_words
+
+
+@click.command()
+@which_options
+@click.pass_context
+@spoken
+def cancel(context: click.Context, name: str | None, namespace: str | None, state: Path | None) -> None:
+    """Stop a migration and bring its workloads back. It cannot be taken back.
+
+    The source's workloads come back as they were. Those of a target that was written to stay down, since what is
+    there is not whole: see `release`.
+
+    \b
+    Examples:
+      kubectl project-migration cancel vision -n ml
+      project-migration cancel --state /var/lib/project-migration/ml-vision
+    """
+    which = chosen(name, namespace, state)
+    end = ending(which.load().status)
+    if end is not None:
+        raise Trouble(f"it has ended already ({end}): there is nothing to cancel")
+    which.cancel()
+    migration = _go_on(which, "It is being cancelled; see it with `watch`.")
+    if migration is not None:
+        done = ending(migration.status) is End.CANCELLED
+        context.exit(OK if done else exit_code(ending(migration.status)))
+
+
+@click.command()
+@which_options
+@click.pass_context
+@spoken
+def retry(context: click.Context, name: str | None, namespace: str | None, state: Path | None) -> None:
+    """Try a failed migration again; what was copied is not copied again.
+
+    On this machine the `run` command given again does the same.
+
+    \b
+    Examples:
+      kubectl project-migration retry vision -n ml
+      project-migration retry --state /var/lib/project-migration/ml-vision
+    """
+    which = chosen(name, namespace, state)
+    end = ending(which.load().status)
+    if end is not End.FAILED:
+        raise Trouble(f"only a migration that failed can be tried again; this one {_stands(end)}")
+    which.annotate({RETRY: f"{time.time():.3f}"})
+    migration = _go_on(which, "It is tried again; see it with `watch`.")
+    if migration is not None:
+        context.exit(exit_code(ending(migration.status)))
+
+
+@click.command()
+@which_options
+@spoken
+def release(name: str | None, namespace: str | None, state: Path | None) -> None:
+    """Bring back the target's workloads that a failed or cancelled migration holds down.
+
+    They are held because what is on the target is not proved. Do this when you have seen to it, or emptied it.
+
+    \b
+    Examples:
+      kubectl project-migration release vision -n ml
+      project-migration release --state /var/lib/project-migration/ml-vision
+    """
+    which = chosen(name, namespace, state)
+    which.annotate({RELEASE: f"{time.time():.3f}"})
+    _go_on(which, "Its workloads come back; see them with `status`.")
+
+
+@click.command()
+@click.option("--state", "state", metavar="DIR", required=True, type=click.Path(path_type=Path, file_okay=False),
+              help="The state directory of the migration.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Even if workloads are down that then nobody brings back.")
+@spoken
+def forget(state: Path, force: bool) -> None:
+    """Remove what this machine knows of a migration: its state, its locks, its signatures. No data is touched.
+
+    Needed when a migration was given up half-way and its target shall be written by another one, or when a cancelled
+    one shall be run anew.
+
+    \b
+    Example:
+      project-migration forget --state /var/lib/project-migration/ml-vision
+    """
+    state = state.absolute()
+    migration = InDirectory(state).load()
+    resting = account(migration).resting
+    if resting and not force:
+        names = ", ".join(workload_words(workload) for workload in resting)
+        raise Trouble(
+            f"{names} would stay down: bring them back first with `project-migration cancel --state {state}` (or"
+            " `release`), or say --force and start them yourself"
+        )
+    with locked(state):
+        backend = LocalBackend.reopen(state)
+        backend.interrupt()
+        backend.leases.forget()
+        backend.workloads.forget()
+        for name in ("state.json", "wishes.json", "document.yaml", "lock"):
+            (state / name).unlink(missing_ok=True)
+        for name in ("helpers", "workspace"):
+            shutil.rmtree(state / name, ignore_errors=True)
+    if state.is_dir() and not any(state.iterdir()):
+        state.rmdir()
+    print(f"{'/'.join(migration.key)} is forgotten.")
+
+
+def _go_on(which: Which, said: str) -> Migration | None:
+    """A cluster's operator, or a `run` that is at work, sees the wish by itself; else it is acted on here."""
+    if not isinstance(which, InDirectory) or is_locked(which.path):
+        print(said)
+        return None
+    with locked(which.path):
+        return carry(LocalBackend.reopen(which.path), Console(highlight=False))
+
+
+def _stands(end: End | None) -> str:
+    return "is at work" if end is None else f"has ended: {end}"

@@ -1,0 +1,136 @@
+"""`plan`: what would move, how long that may take, and what stands against it; nothing is changed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from project_migration.backends.local.backend import LocalBackend
+from project_migration.cli.documents import read_file
+from project_migration.cli.endings import as_json, exit_code, remedy
+from project_migration.cli.errors import spoken
+from project_migration.cli.follow import Interruption, follow
+from project_migration.engine.world import Migration
+from project_migration.model.conditions import End
+from project_migration.model.document import Document, Mode
+from project_migration.model.quantities import human_bytes, human_seconds
+from project_migration.model.status import UnitStatus
+from project_migration.observing.display import display_for
+from project_migration.observing.report.account import account, ending
+from project_migration.observing.report.estimate import Estimate, estimate
+from project_migration.observing.report.words import headline, left_out_sentence, planned_words
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--bind", "binds", metavar="KIND/NAME=VALUE", multiple=True, help="As in `run`.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="json: the migration as one JSON document on standard output.")  # fmt: skip
+@click.pass_context
+@spoken
+def plan(context: click.Context, file: str, binds: tuple[str, ...], output: str) -> None:
+    """Say what `run FILE` would do here: what moves, where to, what rests meanwhile, what is wrong.
+
+    Everything is looked at and everything that is wrong is said at once. Nothing is written to either side, nothing
+    is stopped, and no state is kept.
+
+    \b
+    Example:
+      project-migration plan vision.yaml --bind claim/data-old=/srv/old --bind claim/data-new=/srv/new
+
+    Exit codes: 0 nothing stands against it, 1 something does, 2 the document or the command line is wrong.
+    """
+    document = read_file(file)
+    migration = looked_at(document, binds, Console(stderr=True, highlight=False, quiet=output == "json"))
+    if output == "json":
+        print(as_json(migration))
+    else:
+        say(Console(highlight=False), migration)
+    context.exit(exit_code(ending(migration.status)))
+
+
+def looked_at(document: Document, binds: Sequence[str], console: Console) -> Migration:
+    """The migration after a round in mode Plan, in a state directory that is gone again."""
+    spec = document.spec.model_copy(update={"mode": Mode.PLAN})
+    planned = document.model_copy(update={"spec": spec})
+    with tempfile.TemporaryDirectory(prefix="project-migration-plan-") as scratch:
+        Path(scratch).chmod(0o711)  # a helper that runs as somebody else has to pass
+        backend = LocalBackend(planned, Path(scratch) / "state", binds)
+        interruption, display = Interruption(), display_for(console, quiet=not console.is_terminal)
+        with interruption.noted():
+            try:
+                migration = follow(backend, display, interruption)
+            finally:
+                display.close()
+                backend.interrupt()
+        return migration
+
+
+def say(console: Console, migration: Migration) -> None:
+    told = account(migration)
+    good = told.end is End.PLANNED
+    console.print(Text("✓ " if good else "✗ ", "bold green" if good else "bold red").append(headline(told), "bold"))
+    console.print(pairs_table(migration))
+    for pair in told.pairs:
+        for found in pair.left_out:
+            console.print(Text(f"  {pair.name}: {left_out_sentence(found)}"), soft_wrap=True)
+    for line in plans(migration):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    if not good:
+        for line in told.status.failure.splitlines():
+            console.print(Text(f"  ✗ {line}", "red"), soft_wrap=True)
+        console.print(Text("  What to do: ", "bold").append(remedy(told, local=True), ""), soft_wrap=True)
+
+
+def pairs_table(migration: Migration) -> Table:
+    """A row a pair, from what its survey found."""
+    table = Table(box=None, header_style="dim", padding=(0, 2))
+    for title in ("pair", "from", "to"):
+        table.add_column(title, overflow="fold")
+    for title in ("objects", "size", "free on target"):
+        table.add_column(title, justify="right")
+    surveyed = _surveyed(migration)
+    for pair in account(migration).pairs:
+        unit = surveyed.get(pair.name)
+        free = unit.counts.get("freeBytes") if unit else None
+        known = unit is not None and bool(unit.counts)
+        table.add_row(
+            pair.name,
+            pair.source,
+            pair.target,
+            f"{pair.items:,}" if known else "?",
+            human_bytes(pair.bytes) if known else "?",
+            human_bytes(free) if free is not None else "?",
+        )
+    return table
+
+
+def plans(migration: Migration) -> Iterator[str]:
+    """What else `run` would do, a sentence each."""
+    assert migration.document is not None  # noqa: S101 - a local migration always has one
+    spec = migration.document.spec
+    if spec.quiesce.workloads:
+        yield "Rests meanwhile: " + ", ".join(planned_words(workload) for workload in spec.quiesce.workloads)
+    else:
+        yield "Nothing is stopped: see that nothing writes to the source meanwhile (quiesce.workloads)."
+    if spec.quiesce.discover:
+        yield "quiesce.discover finds nothing on one machine: list what writes there under quiesce.workloads."
+    if spec.backup is not None:
+        yield f"What the target holds is written over ({spec.backup.waive})."
+    found = estimate(account(migration), spec.transfer)
+    if found is not None:
+        yield _estimate_words(found)
+
+
+def _estimate_words(found: Estimate) -> str:
+    return f"It may take {human_seconds(found.shortest)} to {human_seconds(found.longest)}: {found.assumption}."
+
+
+def _surveyed(migration: Migration) -> dict[str, UnitStatus]:
+    return {unit.name: unit for step in migration.status.steps if step.id == "preflight" for unit in step.units}

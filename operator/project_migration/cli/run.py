@@ -1,0 +1,142 @@
+"""`run`: one document, here, to its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from project_migration.backends.local.backend import LocalBackend
+from project_migration.backends.local.places import default_state_dir
+from project_migration.cli.documents import read_file
+from project_migration.cli.endings import as_json, exit_code, say_end, say_interrupted
+from project_migration.cli.errors import Trouble, spoken
+from project_migration.cli.follow import Interruption, follow
+from project_migration.cli.locking import locked
+from project_migration.engine.world import Key, Migration
+from project_migration.model.conditions import End
+from project_migration.model.labels import RETRY
+from project_migration.observing.display import display_for
+from project_migration.observing.report import render
+from project_migration.observing.report.account import ending
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--state", "state", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+              help="Where the migration keeps what it knows. Default: one directory for each name, under"
+              " $XDG_STATE_HOME/project-migration (/var/lib/project-migration for root).")  # fmt: skip
+@click.option("--bind", "binds", metavar="KIND/NAME=VALUE", multiple=True,
+              help="What stands here for a claim or a workload of the document. May be given many times.")  # fmt: skip
+@click.option("--report", "report", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the HTML report there, too.")  # fmt: skip
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="json: nothing but the migration as one JSON document on standard output, at the end.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Say only how it ended.")
+@click.pass_context
+@spoken
+def run(
+    context: click.Context,
+    file: str,
+    state: Path | None,
+    binds: tuple[str, ...],
+    report: Path | None,
+    output: str,
+    quiet: bool,
+) -> None:
+    """Run the migration that FILE describes on this machine, to its end. `-` reads standard input.
+
+    The same document that a cluster takes: say with --bind which directory each claim is, and how each workload
+    is stopped and started. Paths in the document need no binding.
+
+    \b
+    Examples:
+      project-migration run vision.yaml
+      project-migration run vision.yaml \\
+          --bind claim/data-old=/srv/old --bind claim/data-new=/srv/new \\
+          --bind deployment/web=compose/web@/srv/app
+
+    \b
+    A workload is bound to one of
+      compose/SERVICE[@DIR]   a docker compose service (the compose file is in DIR)
+      systemd/UNIT            a systemd unit; for a CronJob its timer
+      exec/PROGRAM            called with `status` (prints how many run), `stop`, `start N`
+      none                    somebody has stopped it by hand
+
+    Ctrl-C ends the helpers and leaves everything else; the same command goes on where it was, also after a power
+    cut. After a failure the same command tries again from the start, keeping what was copied.
+
+    \b
+    Exit codes: 0 succeeded (or planned), 1 failed or cancelled, 2 the document or the command line is wrong,
+    130 interrupted.
+    """
+    document = read_file(file)
+    key = Key(document.metadata.namespace, document.metadata.name)
+    state_dir = (state or default_state_dir(key)).absolute()
+    console = Console(quiet=output == "json", highlight=False)
+    with locked(state_dir):
+        backend = LocalBackend(document, state_dir, binds)
+        migration = begin_again(backend, console)
+        if migration is None:
+            migration = carry(backend, console, quiet=quiet or output == "json", report=report)
+    if output == "json":
+        print(as_json(migration))
+    context.exit(exit_code(ending(migration.status)))
+
+
+def carry(backend: LocalBackend, console: Console, *, quiet: bool = False, report: Path | None = None) -> Migration:
+    """A migration whose directory is locked: on to its end, and the end told. Returns it as it is then."""
+    interruption = Interruption()
+    display = display_for(console, quiet=quiet)
+    with interruption.noted():
+        try:
+            migration = follow(backend, display, interruption)
+        finally:
+            display.close()
+        if ending(migration.status) is None:
+            backend.interrupt()
+            migration = backend.load(backend.key)
+            say_interrupted(console, migration, backend.state.path)
+        else:
+            backend.workloads.close()
+    if ending(migration.status) is not None:
+        where = write_report(backend, migration, report)
+        say_end(console, migration, local=True, workspace=backend.helpers.workspace, report=where)
+    return migration
+
+
+def begin_again(backend: LocalBackend, console: Console) -> Migration | None:
+    """What the same command means when the migration is over: nothing after success, another try after a failure.
+
+    Returns the migration when there is nothing to do.
+    """
+    migration = backend.load(backend.key)
+    document = migration.document
+    match ending(migration.status):
+        case End.SUCCEEDED:
+            console.print("This migration has ended already; nothing was changed now.")
+            workspace = backend.helpers.workspace
+            say_end(console, migration, local=True, workspace=workspace, report=workspace / "report.html")
+            return migration
+        case End.CANCELLED:
+            raise Trouble(
+                "this migration was cancelled, which cannot be taken back; to begin anew:"
+                f" project-migration forget --state {backend.state.path}"
+            )
+        case End.FAILED if document is not None and not document.spec.cancel:
+            backend.state.wish(annotations={RETRY: f"{time.time():.3f}"})
+    return None
+
+
+def write_report(backend: LocalBackend, migration: Migration, elsewhere: Path | None) -> Path:
+    """Always into the workspace; where that fails, the migration itself has not."""
+    page = render(migration)
+    usual = backend.helpers.workspace / "report.html"
+    for path in filter(None, (usual, elsewhere)):
+        try:
+            path.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise Trouble(f"the report cannot be written to {path}: {error.strerror}") from error
+    return (elsewhere or usual).absolute()

@@ -1,0 +1,100 @@
+"""Which migration a command is about: a name in a cluster, or a state directory of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import click
+
+from project_migration.backends.local.backend import as_migration
+from project_migration.backends.local.state import StateDirectory
+from project_migration.engine.world import Key, Migration
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Which(Protocol):
+    """A migration that is stored somewhere, and what people may set on it."""
+
+    @property
+    def local(self) -> bool: ...
+
+    def load(self) -> Migration:
+        """Raises Gone, PassingError."""
+
+    def cancel(self) -> None: ...
+
+    def annotate(self, annotations: Mapping[str, str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class InDirectory:
+    """A migration of this machine. Looking at it takes no lock and changes nothing."""
+
+    path: Path
+
+    @property
+    def local(self) -> bool:
+        return True
+
+    def load(self) -> Migration:
+        state = StateDirectory(self.path)
+        stored = state.read()
+        key = Key(stored.document.metadata.namespace, stored.document.metadata.name)
+        return as_migration(key, stored, state.wishes())
+
+    def cancel(self) -> None:
+        StateDirectory(self.path).wish(cancel=True)
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        StateDirectory(self.path).wish(annotations=annotations)
+
+
+class InCluster:
+    """A migration of the cluster that kubectl would speak to. Raises PassingError when there is none."""
+
+    local = False
+
+    def __init__(self, key: Key) -> None:
+        from project_migration.cli.cluster import Cluster
+
+        self._key = key
+        self._cluster = Cluster()
+
+    def load(self) -> Migration:
+        return self._cluster.load(self._key)
+
+    def cancel(self) -> None:
+        self._cluster.set_spec(self._key, {"cancel": True})
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        self._cluster.annotate(self._key, annotations)
+
+
+def which_options(command: F) -> F:
+    """NAME and -n for a cluster, --state for this machine."""
+    for option in (
+        click.argument("name", required=False),
+        click.option("-n", "--namespace", help="The namespace of NAME; as kubectl's by default."),
+        click.option(
+            "--state",
+            metavar="DIR",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="A migration of this machine: its state directory.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen(name: str | None, namespace: str | None, state: Path | None) -> Which:
+    if (name is None) == (state is None):
+        raise click.UsageError("name a migration of the cluster (NAME), or one of this machine (--state DIR)")
+    if state is not None:
+        return InDirectory(state.absolute())
+    from project_migration.cli.cluster import current_namespace
+
+    return InCluster(Key(namespace or current_namespace(), str(name)))

@@ -1,0 +1,258 @@
+"""The figures of one migration, read from its document and status: what sentences and the HTML report are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from project_migration.engine.clock import moment
+from project_migration.engine.world import Migration
+from project_migration.model.conditions import End
+from project_migration.model.document import Mode, Volume, VolumePair
+from project_migration.model.status import State, Status, StepStatus, UnitStatus, WorkloadState, WorkloadStatus
+
+#: Counts that sum up others, or measure rather than count. They have places of their own.
+MEASURES = frozenset({"entries", "bytes", "diskBytes", "freeBytes", "freeInodes", "bytesThere"})
+
+#: Counts of what did not arrive as it was, in the order of their weight, and what they mean.
+LEFT_OUT: Mapping[str, str] = {
+    "failed": "could not be moved",
+    "missing": "missing on the target",
+    "different": "different on the target",
+    "unreadable": "could not be read",
+    "changed": "changed while they were read",
+    "vanished": "vanished while they were read",
+    "notPreserved": "arrived without something that could not be kept",
+    "privilegesDropped": "arrived without setuid, setgid or capabilities",
+    "skipped": "of a kind that cannot be moved",
+    "excluded": "left out as the document or .exportignore says",
+    "extra": "on the target only, and left there",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something left out, or worth a look: how many, what it means, some of the names, where the whole list is."""
+
+    kind: str
+    count: int
+    meaning: str
+    names: tuple[str, ...]
+    whole_list: str
+
+    @property
+    def asked(self) -> bool:
+        """Whether the document asked for it."""
+        return self.kind == "excluded"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A step, or a unit of one, as a stretch of time. ``end`` is None while it is at work."""
+
+    name: str
+    state: State
+    start: datetime | None
+    end: datetime | None
+    message: str
+    reason: str = ""
+    attempts: int = 1
+    units: tuple[Lane, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.end - self.start).total_seconds() if self.start and self.end else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One pair of the document and what became of it."""
+
+    name: str
+    source: str
+    target: str
+    state: State
+    items: int
+    bytes: int
+    seconds: float | None
+    kinds: tuple[tuple[str, int], ...]
+    left_out: tuple[Named, ...]
+    digest: str
+    message: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+    @property
+    def rate(self) -> float | None:
+        return self.bytes / self.seconds if self.seconds else None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Everything that is told. ``end`` is None while the migration is at work."""
+
+    migration: Migration
+    end: End | None
+    steps: tuple[Lane, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def status(self) -> Status:
+        return self.migration.status
+
+    @property
+    def name(self) -> str:
+        return f"{self.migration.key.namespace}/{self.migration.key.name}"
+
+    @property
+    def planned(self) -> bool:
+        document = self.migration.document
+        return document is not None and document.spec.mode is Mode.PLAN
+
+    @property
+    def started(self) -> datetime | None:
+        """Of the round that is told, not of an earlier one that a retry followed."""
+        return min((lane.start for lane in self.steps if lane.start), default=_moment(self.status.started_at))
+
+    @property
+    def finished(self) -> datetime | None:
+        return _moment(self.status.finished_at)
+
+    @property
+    def last_look(self) -> datetime | None:
+        """When its figures were last brought up to date."""
+        return _moment(self.status.progress.updated_at)
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.finished - self.started).total_seconds() if self.started and self.finished else None
+
+    @property
+    def items(self) -> int:
+        return sum(pair.items for pair in self.pairs)
+
+    @property
+    def bytes(self) -> int:
+        return sum(pair.bytes for pair in self.pairs)
+
+    @property
+    def failed_step(self) -> Lane | None:
+        return next((lane for lane in self.steps if lane.state is State.FAILED), None)
+
+    @property
+    def resting(self) -> tuple[WorkloadStatus, ...]:
+        """Workloads that were taken down and are not back: whoever reads this may want to know first."""
+        down = (WorkloadState.DOWN, WorkloadState.HELD)
+        asked = {(e.kind, e.name) for e in self.status.workloads if e.state is WorkloadState.RECORDED}
+        begun = any(lane.name.startswith("quiesce") and lane.start for lane in self.steps)
+        return tuple(
+            w
+            for w in self.status.workloads
+            if w.state in down or (begun and not self.end and (w.kind, w.name) in asked)
+        )
+
+    @property
+    def downtime(self) -> float | None:
+        """Seconds from the first workload's stop until they were back, as far as steps tell. None without any."""
+        if not self.status.workloads:
+            return None
+        begun = [lane.start for lane in self.steps if lane.name.startswith("quiesce") and lane.start]
+        over = [lane.end for lane in self.steps if lane.name in ("resume", "bring_back") and lane.end]
+        return (max(over) - min(begun)).total_seconds() if begun and over else None
+
+
+def account(migration: Migration) -> Account:
+    return Account(
+        migration=migration,
+        end=ending(migration.status),
+        steps=tuple(_lane(step) for step in migration.status.steps),
+        pairs=tuple(_pairs(migration)),
+    )
+
+
+def ending(status: Status) -> End | None:
+    """How it ended, as its conditions say; None while it is at work."""
+    conditions = {condition.type: condition for condition in status.conditions}
+    ready, stalled = conditions.get("Ready"), conditions.get("Stalled")
+    if status.finished_at is None:
+        return None
+    if ready is not None and ready.status == "True":
+        return End.PLANNED if ready.reason == End.PLANNED else End.SUCCEEDED
+    cancelled = status.itinerary is not None and status.itinerary.name in ("Cancel", "Delete")
+    return End.CANCELLED if cancelled and stalled else End.FAILED
+
+
+def place_words(volume: Volume) -> str:
+    """``claim data-old, models/`` or ``/srv/old``."""
+    root = f"claim {volume.claim_name}" if volume.claim_name else str(volume.path)
+    return f"{root}, {volume.sub_path}" if volume.sub_path else root
+
+
+def _lane(step: StepStatus) -> Lane:
+    units = tuple(
+        Lane(
+            name=unit.name,
+            state=unit.state,
+            start=_moment(unit.running_at or unit.created_at),
+            end=_moment(unit.finished_at),
+            message=unit.message,
+            reason=unit.reason,
+            attempts=(unit.attempt - 1) % 100 + 1,
+        )
+        for unit in step.units
+    )
+    start, end = _moment(step.started_at), _moment(step.finished_at)
+    return Lane(step.id, step.state, start, end, step.message, step.reason, units=units)
+
+
+def _pairs(migration: Migration) -> Iterator[Pair]:
+    document = migration.document
+    if document is None or document.spec.volumes is None:
+        return
+    steps = {step.id: step for step in migration.status.steps}
+    for pair in document.spec.volumes.pairs:
+        found = {name: unit for name, step in steps.items() if (unit := step.unit(pair.name)) is not None}
+        yield _pair(pair, found)
+
+
+def _pair(pair: VolumePair, units: Mapping[str, UnitStatus]) -> Pair:
+    """From what its units left: the copy's counts where there are any, else what the survey counted."""
+    copied, proved, surveyed = units.get("copy"), units.get("verify"), units.get("preflight")
+    counts = next((u.counts for u in (copied, surveyed) if u and u.counts), {})
+    latest = proved or copied or surveyed
+    lane_start = _moment(copied.running_at) if copied else None
+    lane_end = _moment(copied.finished_at) if copied else None
+    return Pair(
+        name=pair.name,
+        source=place_words(pair.source),
+        target=place_words(pair.target),
+        state=latest.state if latest else State.PENDING,
+        items=counts.get("entries", 0),
+        bytes=counts.get("bytes", 0),
+        seconds=(lane_end - lane_start).total_seconds() if lane_start and lane_end else None,
+        kinds=tuple((kind, n) for kind, n in counts.items() if n and kind not in MEASURES and kind not in LEFT_OUT),
+        left_out=tuple(_left_out(unit for unit in (surveyed, copied, proved) if unit)),
+        digest=proved.digest if proved else "",
+        message=next((u.message for u in (proved, copied, surveyed) if u and u.state is State.FAILED), ""),
+        include=pair.include,
+        exclude=pair.exclude,
+    )
+
+
+def _left_out(units: Iterator[UnitStatus]) -> Iterator[Named]:
+    """By kind, from the unit that saw it last: the survey expects it, the copy meets it, the proof counts it."""
+    latest: dict[str, UnitStatus] = {}
+    for unit in units:
+        for kind in (*unit.counts, *unit.names):
+            if kind in LEFT_OUT and (unit.counts.get(kind) or unit.names.get(kind)):
+                latest[kind] = unit
+    for kind in LEFT_OUT:
+        if kind in latest:
+            unit = latest[kind]
+            names = unit.names.get(kind, ())
+            yield Named(kind, unit.counts.get(kind, len(names)), LEFT_OUT[kind], names, unit.lists.get(kind, ""))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return moment(text) if text else None
