@@ -1,5 +1,5 @@
 # Every command sets up what it needs; CONTRIBUTING.md explains them.
-.PHONY: help install demo demo-volumes test test-cluster lint generate bench image cluster-up cluster-down clean
+.PHONY: help install demo demo-volumes test test-cluster lint generate bench image cluster-up cluster-down cluster-image clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,6 +15,9 @@ install: $(INSTALLED) ## the program at .venv/bin/project-migration
 $(INSTALLED): pyproject.toml tools/venv.sh
 	@PYTHON=$(PYTHON) sh tools/venv.sh
 	@touch $@
+
+cluster-image: install ## build the image and give it to that node
+	@$(BIN)/python -m tests.cluster.node build-image
 
 demo: demo-volumes ## run the main job on this machine, on real files
 demo-volumes: install
