@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,21 +37,34 @@ def locked(state_dir: Path) -> Iterator[None]:
 
 
 def is_locked(state_dir: Path) -> bool:
-    """Whether a `run` is at work there."""
+    """Whether a `run` is at work there. Nothing is written by looking."""
     try:
-        with locked(state_dir):
-            return False
-    except Trouble:
+        descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _take(descriptor: int, state_dir: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        who = os.read(descriptor, 100).decode("utf-8", "replace").strip() or "another process"
-        message = f"{who} is at work on {state_dir}; see it with: project-migration watch --state {state_dir}"
-        os.close(descriptor)
-        raise Trouble(message) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+    """A moment's patience: somebody who only looks holds the lock for as long as that takes."""
+    deadline = time.monotonic() + 0.3
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            who = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip() or "another process"
+            raise Trouble(
+                f"{who} is at work on {state_dir}; see it with: project-migration watch --state {state_dir}"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+        return
