@@ -11,7 +11,7 @@ import yaml
 from kubernetes.client import Configuration
 
 from project_migration.backends.kubernetes import KubernetesBackend
-from project_migration.backends.kubernetes.client import Client, Refused, load_configuration
+from project_migration.backends.kubernetes.client import Client, Refused
 from project_migration.backends.kubernetes.resources import (
     CRON_JOBS,
     DEPLOYMENTS,
@@ -38,24 +38,22 @@ from project_migration.engine.world import HelperPhase, Key, Questions, Workload
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import Gone
 from project_migration.model.status import Status
-from tests.cluster.test_backend import (
+from tests.cluster.backend.surroundings import (
+    ACCOUNTS,
     apply,
-    client,
+    class_with,
     document,
     facts_of,
     helper,
-    namespace,
     pod_spec,
-    pytestmark,
     settings,
     wait_until,
     workload,
 )
 
-__all__ = ["client", "namespace", "pytestmark"]
+pytestmark = pytest.mark.timeout(240)
 
-RIGHTS = Path(__file__).parents[2] / "manifests" / "base" / "watched" / "rights.yaml"
-ACCOUNTS = Resource("v1", "serviceaccounts", "ServiceAccount")
+RIGHTS = Path(__file__).parents[3] / "manifests" / "base" / "watched" / "rights.yaml"
 ROLES = Resource("rbac.authorization.k8s.io/v1", "roles", "Role")
 BINDINGS = Resource("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBinding")
 SECRETS = Resource("v1", "secrets", "Secret")
@@ -70,7 +68,7 @@ def the_role() -> Json:
 
 
 @pytest.fixture
-def limited(client: Client, namespace: str) -> Client:
+def limited(client: Client, configuration: Configuration, namespace: str) -> Client:
     """The operator as it is installed: a service account with the Role in one namespace, and nothing else."""
     client.create(ACCOUNTS.path(namespace), {"metadata": {"name": "operator"}})
     client.create(ROLES.path(namespace), {**the_role(), "metadata": {"name": "operator"}})
@@ -81,10 +79,10 @@ def limited(client: Client, namespace: str) -> Client:
     }
     client.create(BINDINGS.path(namespace), binding)
     issued = client.create(ACCOUNTS.path(namespace, "operator", "token"), {"spec": {"expirationSeconds": 3600}})
-    admin, configuration = load_configuration(), Configuration()
-    configuration.host, configuration.ssl_ca_cert = admin.host, admin.ssl_ca_cert
-    configuration.api_key["authorization"] = f"Bearer {issued['status']['token']}"
-    return Client(configuration)
+    ours = Configuration()
+    ours.host, ours.ssl_ca_cert = configuration.host, configuration.ssl_ca_cert
+    ours.api_key["authorization"] = f"Bearer {issued['status']['token']}"
+    return Client(ours)
 
 
 def test_the_rights_in_the_manifests_suffice_for_every_question_and_every_effect(
@@ -118,7 +116,7 @@ def test_the_rights_in_the_manifests_suffice_for_every_question_and_every_effect
         backend,
         migration,
         EnsureFinalizer(),
-        EnsureClaim("work", "16Mi", "wait-for-first-consumer"),
+        EnsureClaim("work", "16Mi", class_with(client, "WaitForFirstConsumer")),
         TakeLease("lock", migration.holder, None),
         Announce("StepBegun", "trying"),
         PrepareHelper(helper(migration, "crash")),

@@ -1,0 +1,92 @@
+"""A cluster with the CRD and without an operator: these tests do by hand what an operator would do."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes import config
+from kubernetes.client import Configuration
+
+from project_migration.backends.kubernetes import KubernetesBackend, manifests
+from project_migration.backends.kubernetes.client import Client, NotThere
+from project_migration.backends.kubernetes.resources import DEPLOYMENTS, MIGRATIONS, NAMESPACES, PODS, Json, name_of
+from project_migration.engine.world import Key, Migration
+from tests.cluster.backend.surroundings import ACCOUNTS, CRDS, STUB, document, settings, wait_until
+
+CRD = Path(__file__).parents[3] / "crds" / "projectmigrations.migration.mlops.dev.yaml"
+OPERATORS = "app.kubernetes.io/name=project-migration-operator"
+
+
+@pytest.fixture(scope="module")
+def configuration(request: pytest.FixtureRequest) -> Configuration:
+    """The cluster that KUBECONFIG names, whatever it is; else the session's."""
+    given = os.environ.get("KUBECONFIG") or str(request.getfixturevalue("cluster").kubeconfig)
+    found = Configuration()
+    config.load_kube_config(config_file=given, client_configuration=found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def client(configuration: Configuration) -> Iterator[Client]:
+    found = Client(configuration)
+    ours = not _served(found)
+    if ours:
+        found.create(CRDS.path(), yaml.safe_load(CRD.read_text()))
+        wait_until(lambda: _served(found), "the CRD is served")
+    resting = _rest(found)
+    yield found
+    for path, replicas in resting:
+        found.patch(path, {"spec": {"replicas": replicas}})
+    if ours:  # the chart would not take over a definition that it did not make
+        found.delete(CRDS.path(name=yaml.safe_load(CRD.read_text())["metadata"]["name"]))
+    found.close()
+
+
+def _served(client: Client) -> bool:
+    try:
+        client.items(MIGRATIONS.path())
+    except NotThere:
+        return False
+    return True
+
+
+def _rest(client: Client) -> list[tuple[str, int]]:
+    """An operator that is installed would take these tests' migrations into its hands."""
+    found = client.items(DEPLOYMENTS.path(), labelSelector=OPERATORS)
+    resting = [(DEPLOYMENTS.path(d["metadata"]["namespace"], name_of(d)), d["spec"]["replicas"]) for d in found]
+    for path, _ in resting:
+        client.patch(path, {"spec": {"replicas": 0}})
+    wait_until(lambda: not client.items(PODS.path(), labelSelector=OPERATORS), "no operator runs")
+    return resting
+
+
+@pytest.fixture
+def namespace(client: Client) -> Iterator[str]:
+    name = f"backend-{uuid.uuid4().hex[:8]}"
+    client.create(NAMESPACES.path(), {"metadata": {"name": name}})
+    wait_until(lambda: "default" in map(name_of, client.items(ACCOUNTS.path(name))), "there is a service account")
+    yield name
+    for stored in client.items(MIGRATIONS.path(name)):
+        client.patch(MIGRATIONS.path(name, name_of(stored)), {"metadata": {"finalizers": None}})
+    client.delete(NAMESPACES.path(name=name))
+
+
+@pytest.fixture
+def backend(client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch) -> KubernetesBackend:
+    monkeypatch.setattr(manifests, "command", lambda _worker: ["python3", "-c", STUB])
+    return KubernetesBackend(settings(namespace), client)
+
+
+@pytest.fixture
+def stored(client: Client, namespace: str) -> Json:
+    return client.create(MIGRATIONS.path(namespace), document(namespace))
+
+
+@pytest.fixture
+def migration(backend: KubernetesBackend, stored: Json) -> Migration:
+    return backend.load(Key(stored["metadata"]["namespace"], name_of(stored)))
