@@ -19,8 +19,11 @@ from project_migration.backends.kubernetes.client import (
     read_named,
     unless_there,
 )
+from project_migration.backends.kubernetes.leases import holder_exists
+from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.resources import CLAIMS, PODS
-from project_migration.model.errors import Conflict, PassingError
+from project_migration.engine.world import Key
+from project_migration.model.errors import Conflict, Gone, PassingError
 
 
 class Server:
@@ -101,6 +104,16 @@ def test_an_answer_is_what_it_means_for_us(
     server.answers = [(code, status(reason))]
     with pytest.raises(error, match="no"):
         client.create("/x", {})
+
+
+def test_an_object_that_is_not_there_is_told_from_a_kind_that_is_not_served(server: Server, client: Client) -> None:
+    missing = {**status("NotFound"), "details": {"name": "vision", "kind": "projectmigrations"}}
+    not_served = {**status("NotFound", "the server could not find the requested resource"), "details": {}}
+    for answer, error in ((missing, Gone), (not_served, PassingError), (b"404 page not found", PassingError)):
+        server.answers = [(404, answer)] * 2
+        with pytest.raises(error):
+            Migrations(client, ()).load(Key("ml", "vision"))
+        assert holder_exists(client, "ml/vision/uid") == (error is PassingError)
 
 
 def test_no_answer_is_a_passing_error_and_a_write_is_never_repeated(server: Server, client: Client) -> None:

@@ -62,7 +62,11 @@ class Refused(PassingError):  # noqa: N818 - an answer of the API server, which 
 
 
 class NotThere(Refused):
-    """The object does not exist, or neither does its kind."""
+    """The object does not exist; or, when ``named`` is false, the API server does not know its kind (now)."""
+
+    def __init__(self, status: int, message: str, *, named: bool = True) -> None:
+        super().__init__(status, message)
+        self.named = named
 
 
 class TroubleError(PassingError):
@@ -228,15 +232,16 @@ def _problem(method: str, path: str, status: int, body: bytes) -> Exception:
     try:
         said = json.loads(body)
         reason, message = str(said.get("reason", "")), str(said.get("message", ""))
+        named = bool((said.get("details") or {}).get("name"))
     except (ValueError, AttributeError):
-        reason, message = "", body[:200].decode(errors="replace")
+        reason, message, named = "", body[:200].decode(errors="replace"), False
     message = message or f"{method} {path}: {status}"
     if status == HTTPStatus.CONFLICT:
         return AlreadyExists(message) if reason == "AlreadyExists" else Conflict(message)
     if status == HTTPStatus.GONE:
         return Expired(message)
     if status == HTTPStatus.NOT_FOUND:
-        return NotThere(status, message)
+        return NotThere(status, message, named=named)
     if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TroubleError(status, message)
     return Refused(status, message)

@@ -35,15 +35,18 @@ def parse_holder(holder: str) -> tuple[Key, str] | None:
 
 
 def holder_exists(client: Client, holder: str) -> bool:
-    """Whether that very migration still exists. In doubt it does: nothing is taken from one that we cannot see."""
+    """Whether that very migration still exists. In doubt it does: nothing is taken from one that we cannot see.
+
+    An API server that does not serve the CRD at the moment says "not found" too, but names no object.
+    """
     parsed = parse_holder(holder)
     if parsed is None:
         return True
     key, uid = parsed
     try:
         return uid_of(client.get(MIGRATIONS.path(key.namespace, key.name))) == uid
-    except NotThere:
-        return False
+    except NotThere as missing:
+        return not missing.named
     except Refused:
         return True
 

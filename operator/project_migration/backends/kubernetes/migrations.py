@@ -53,7 +53,7 @@ class Migrations:
         try:
             return parse(self._client.get(MIGRATIONS.path(key.namespace, key.name)))
         except NotThere as missing:
-            raise Gone(str(missing)) from missing
+            raise _gone(missing) from missing
 
     def save(self, migration: Migration, status: Status) -> Migration:
         key = migration.key
@@ -71,7 +71,7 @@ class Migrations:
         try:
             return parse(self._client.replace(MIGRATIONS.path(key.namespace, key.name, "status"), body))
         except NotThere as missing:
-            raise Gone(str(missing)) from missing
+            raise _gone(missing) from missing
 
     def ensure_finalizer(self, migration: Migration) -> None:
         """Adding it never harms, so it is added to whatever is stored now."""
@@ -99,6 +99,11 @@ class Migrations:
     def _set_finalizers(self, migration: Migration, version: str, finalizers: list[str]) -> None:
         body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
         self._client.patch(MIGRATIONS.path(migration.key.namespace, migration.key.name), body)
+
+
+def _gone(missing: NotThere) -> Gone | NotThere:
+    """Gone is the object only; when its kind is not served, that passes."""
+    return Gone(missing.message) if missing.named else missing
 
 
 def parse(stored: Json) -> Migration:
