@@ -1,4 +1,4 @@
-"""Writes what is generated from the model: the CRD, its copy in the chart, the reference of the document.
+"""Writes what is generated from the model: the CRD, its copy in the chart, the reference of the document, the failure reasons.
 
 ``--check`` writes nothing, and fails when a file is not what would be written.
 """
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from project_migration.model.crd import render
+from tools import failure_reasons
 from tools.spec_reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,7 @@ def generated() -> dict[Path, str]:
         ROOT / "helm/project-migration-operator/files/projectmigrations.migration.mlops.dev.yaml": crd,
         ROOT / "manifests/base/projectmigrations.migration.mlops.dev.yaml": crd,
         ROOT / "docs/spec.md": reference(),
+        ROOT / "docs/failure-reasons.md": failure_reasons.page(),
     }
 
 
