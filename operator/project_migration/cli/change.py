@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from project_migration.backends.local.backend import LocalBackend
+from project_migration.cli.console import console
 from project_migration.cli.endings import exit_code
 from project_migration.cli.errors import OK, Trouble, spoken
 from project_migration.cli.locking import is_locked, locked
@@ -134,7 +134,7 @@ def _go_on(which: Which, said: str) -> Migration | None:
         print(said)
         return None
     with locked(which.path):
-        return carry(LocalBackend.reopen(which.path), Console(highlight=False))
+        return carry(LocalBackend.reopen(which.path), console())
 
 
 def _stands(end: End | None) -> str:

@@ -6,9 +6,9 @@ import difflib
 
 import click
 from click.shell_completion import get_completion_class
-from rich.console import Console
 from rich.text import Text
 
+from project_migration.cli.console import console
 from project_migration.cli.endings import LOCAL_REMEDIES
 from project_migration.cli.errors import Trouble
 from project_migration.model.errors import REMEDIES, Reason
@@ -25,10 +25,10 @@ def explain(reason: str | None) -> None:
     Example:
       project-migration explain TargetNotEmpty
     """
-    console = Console(highlight=False)
+    talk = console()
     if reason is None:
         for known in Reason:
-            console.print(Text(f"{known}: ", "bold").append(REMEDIES[known], ""))
+            talk.print(Text(f"{known}: ", "bold").append(REMEDIES[known], ""))
         return
     by_name = {str(known).lower(): known for known in Reason}
     found = by_name.get(reason.lower())
@@ -36,10 +36,10 @@ def explain(reason: str | None) -> None:
         close = difflib.get_close_matches(reason.lower(), by_name, n=1)
         hint = f"; did you mean {by_name[close[0]]}?" if close else "; without a reason, all are listed"
         raise Trouble(f"there is no reason {reason}{hint}")
-    console.print(Text(str(found), "bold"))
-    console.print(REMEDIES[found])
+    talk.print(Text(str(found), "bold"))
+    talk.print(REMEDIES[found])
     if found in LOCAL_REMEDIES:
-        console.print(Text("On one machine: ", "bold").append(LOCAL_REMEDIES[found], ""))
+        talk.print(Text("On one machine: ", "bold").append(LOCAL_REMEDIES[found], ""))
 
 
 @click.command()

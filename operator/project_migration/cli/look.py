@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from project_migration.backends.local.places import home
+from project_migration.cli.console import console
 from project_migration.cli.endings import as_json, exit_code, say_end
 from project_migration.cli.errors import INTERRUPTED, Trouble, spoken
 from project_migration.cli.locking import is_locked
@@ -40,21 +41,21 @@ def status(name: str | None, namespace: str | None, state: Path | None, output: 
       project-migration status vision -n ml
       project-migration status --state /var/lib/project-migration/ml-vision -o json
     """
-    console = Console(highlight=False)
+    talk = console()
     if name is None and state is None:
-        _list(console)
+        _list(talk)
         return
     which = chosen(name, namespace, state)
     migration = which.load()
     if output == "json":
         print(as_json(migration))
     elif ending(migration.status) is not None:
-        say_end(console, migration, local=which.local)
+        say_end(talk, migration, local=which.local)
     else:
-        console.print(head(migration))
-        console.print(steps_picture(migration, None))
+        talk.print(head(migration))
+        talk.print(steps_picture(migration, None))
         for line in workload_lines(migration):
-            console.print(Text(f"  {line}"))
+            talk.print(Text(f"  {line}"))
 
 
 @click.command()
@@ -73,13 +74,13 @@ def watch(context: click.Context, name: str | None, namespace: str | None, state
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     which = chosen(name, namespace, state)
-    console = Console(highlight=False)
+    talk = console()
     try:
-        migration = _follow(which, console)
+        migration = _follow(which, talk)
     except KeyboardInterrupt:
-        console.print("You stopped watching; the migration goes on.")
+        talk.print("You stopped watching; the migration goes on.")
         context.exit(INTERRUPTED)
-    say_end(console, migration, local=which.local)
+    say_end(talk, migration, local=which.local)
     context.exit(exit_code(ending(migration.status)))
 
 
@@ -109,9 +110,9 @@ def report(name: str | None, namespace: str | None, state: Path | None, output: 
     print(path.absolute())
 
 
-def _follow(which: Which, console: Console) -> Migration:
+def _follow(which: Which, talk: Console) -> Migration:
     """Looks again and again; a cluster that does not answer for a while is waited for."""
-    display = display_for(console)
+    display = display_for(talk)
     try:
         while True:
             try:
@@ -126,10 +127,10 @@ def _follow(which: Which, console: Console) -> Migration:
         display.close()
 
 
-def _list(console: Console) -> None:
+def _list(talk: Console) -> None:
     found = list(_kept())
     if not found:
-        console.print(f"No migration is kept in {home()}.")
+        talk.print(f"No migration is kept in {home()}.")
         return
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for title in ("migration", "phase", "done", "at work", "state directory"):
@@ -138,7 +139,7 @@ def _list(console: Console) -> None:
         progress = f"{migration.status.progress.percent} %"
         at_work = "yes" if is_locked(path) else "no"
         table.add_row("/".join(migration.key), migration.status.phase, progress, at_work, str(path))
-    console.print(table)
+    talk.print(table)
 
 
 def _kept() -> Iterator[tuple[Path, Migration]]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from project_migration.backends.local.backend import LocalBackend
+from project_migration.cli.console import console
 from project_migration.cli.documents import read_file
 from project_migration.cli.endings import as_json, exit_code, remedy
 from project_migration.cli.errors import spoken
@@ -47,22 +48,22 @@ def plan(context: click.Context, file: str, binds: tuple[str, ...], output: str)
     Exit codes: 0 nothing stands against it, 1 something does, 2 the document or the command line is wrong.
     """
     document = read_file(file)
-    migration = looked_at(document, binds, Console(stderr=True, highlight=False, quiet=output == "json"))
+    migration = looked_at(document, binds, console(stderr=True, quiet=output == "json"))
     if output == "json":
         print(as_json(migration))
     else:
-        say(Console(highlight=False), migration)
+        say(console(), migration)
     context.exit(exit_code(ending(migration.status)))
 
 
-def looked_at(document: Document, binds: Sequence[str], console: Console) -> Migration:
+def looked_at(document: Document, binds: Sequence[str], talk: Console) -> Migration:
     """The migration after a round in mode Plan, in a state directory that is gone again."""
     spec = document.spec.model_copy(update={"mode": Mode.PLAN})
     planned = document.model_copy(update={"spec": spec})
     with tempfile.TemporaryDirectory(prefix="project-migration-plan-") as scratch:
         Path(scratch).chmod(0o711)  # a helper that runs as somebody else has to pass
         backend = LocalBackend(planned, Path(scratch) / "state", binds)
-        interruption, display = Interruption(), display_for(console, quiet=not console.is_terminal)
+        interruption, display = Interruption(), display_for(talk, quiet=not talk.is_terminal)
         with interruption.noted():
             try:
                 migration = follow(backend, display, interruption)
@@ -72,20 +73,20 @@ def looked_at(document: Document, binds: Sequence[str], console: Console) -> Mig
         return migration
 
 
-def say(console: Console, migration: Migration) -> None:
+def say(talk: Console, migration: Migration) -> None:
     told = account(migration)
     good = told.end is End.PLANNED
-    console.print(Text("✓ " if good else "✗ ", "bold green" if good else "bold red").append(headline(told), "bold"))
-    console.print(pairs_table(migration))
+    talk.print(Text("✓ " if good else "✗ ", "bold green" if good else "bold red").append(headline(told), "bold"))
+    talk.print(pairs_table(migration))
     for pair in told.pairs:
         for found in pair.left_out:
-            console.print(Text(f"  {pair.name}: {left_out_sentence(found)}"), soft_wrap=True)
+            talk.print(Text(f"  {pair.name}: {left_out_sentence(found)}"), soft_wrap=True)
     for line in plans(migration):
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        talk.print(Text(f"  {line}"), soft_wrap=True)
     if not good:
         for line in told.status.failure.splitlines():
-            console.print(Text(f"  ✗ {line}", "red"), soft_wrap=True)
-        console.print(Text("  What to do: ", "bold").append(remedy(told, local=True), ""), soft_wrap=True)
+            talk.print(Text(f"  ✗ {line}", "red"), soft_wrap=True)
+        talk.print(Text("  What to do: ", "bold").append(remedy(told, local=True), ""), soft_wrap=True)
 
 
 def pairs_table(migration: Migration) -> Table:

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.places import default_state_dir
+from project_migration.cli.console import console
 from project_migration.cli.documents import read_file
 from project_migration.cli.endings import as_json, exit_code, say_end, say_interrupted
-from project_migration.cli.errors import Trouble, spoken
+from project_migration.cli.errors import Trouble, complain, spoken
 from project_migration.cli.follow import Interruption, follow
 from project_migration.cli.locking import locked
 from project_migration.engine.world import Key, Migration
@@ -62,7 +63,8 @@ def run(
     A workload is bound to one of
       compose/SERVICE[@DIR]   a docker compose service (the compose file is in DIR)
       systemd/UNIT            a systemd unit; for a CronJob its timer
-      exec/PROGRAM            called with `status` (prints how many run), `stop`, `start N`
+      exec/PROGRAM            called with `status` (prints how many run), `stop`, `start N`;
+                              with a path from the root: exec//srv/app/manage
       none                    somebody has stopped it by hand
 
     Ctrl-C ends the helpers and leaves everything else; the same command goes on where it was, also after a power
@@ -72,24 +74,26 @@ def run(
     Exit codes: 0 succeeded (or planned), 1 failed or cancelled, 2 the document or the command line is wrong,
     130 interrupted.
     """
+    if report is not None and not report.absolute().parent.is_dir():
+        raise click.UsageError(f"--report: there is no directory {report.absolute().parent}")
     document = read_file(file)
     key = Key(document.metadata.namespace, document.metadata.name)
     state_dir = (state or default_state_dir(key)).absolute()
-    console = Console(quiet=output == "json", highlight=False)
+    talk = console(quiet=output == "json")
     with locked(state_dir):
         backend = LocalBackend(document, state_dir, binds)
-        migration = begin_again(backend, console)
+        migration = begin_again(backend, talk)
         if migration is None:
-            migration = carry(backend, console, quiet=quiet or output == "json", report=report)
+            migration = carry(backend, talk, quiet=quiet or output == "json", report=report)
     if output == "json":
         print(as_json(migration))
     context.exit(exit_code(ending(migration.status)))
 
 
-def carry(backend: LocalBackend, console: Console, *, quiet: bool = False, report: Path | None = None) -> Migration:
+def carry(backend: LocalBackend, talk: Console, *, quiet: bool = False, report: Path | None = None) -> Migration:
     """A migration whose directory is locked: on to its end, and the end told. Returns it as it is then."""
     interruption = Interruption()
-    display = display_for(console, quiet=quiet)
+    display = display_for(talk, quiet=quiet)
     with interruption.noted():
         try:
             migration = follow(backend, display, interruption)
@@ -98,16 +102,16 @@ def carry(backend: LocalBackend, console: Console, *, quiet: bool = False, repor
         if ending(migration.status) is None:
             backend.interrupt()
             migration = backend.load(backend.key)
-            say_interrupted(console, migration, backend.state.path)
+            say_interrupted(talk, migration, backend.state.path)
         else:
             backend.workloads.close()
     if ending(migration.status) is not None:
         where = write_report(backend, migration, report)
-        say_end(console, migration, local=True, workspace=backend.helpers.workspace, report=where)
+        say_end(talk, migration, local=True, workspace=backend.helpers.workspace, report=where)
     return migration
 
 
-def begin_again(backend: LocalBackend, console: Console) -> Migration | None:
+def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
     """What the same command means when the migration is over: nothing after success, another try after a failure.
 
     Returns the migration when there is nothing to do.
@@ -116,9 +120,9 @@ def begin_again(backend: LocalBackend, console: Console) -> Migration | None:
     document = migration.document
     match ending(migration.status):
         case End.SUCCEEDED:
-            console.print("This migration has ended already; nothing was changed now.")
+            talk.print("This migration has ended already; nothing was changed now.")
             workspace = backend.helpers.workspace
-            say_end(console, migration, local=True, workspace=workspace, report=workspace / "report.html")
+            say_end(talk, migration, local=True, workspace=workspace, report=workspace / "report.html")
             return migration
         case End.CANCELLED:
             raise Trouble(
@@ -130,13 +134,14 @@ def begin_again(backend: LocalBackend, console: Console) -> Migration | None:
     return None
 
 
-def write_report(backend: LocalBackend, migration: Migration, elsewhere: Path | None) -> Path:
-    """Always into the workspace; where that fails, the migration itself has not."""
+def write_report(backend: LocalBackend, migration: Migration, elsewhere: Path | None) -> Path | None:
+    """Into the workspace, always, and where it was asked for. Where that fails, the migration itself has not."""
     page = render(migration)
-    usual = backend.helpers.workspace / "report.html"
-    for path in filter(None, (usual, elsewhere)):
+    written = None
+    for path in filter(None, (backend.helpers.workspace / "report.html", elsewhere)):
         try:
             path.write_text(page, encoding="utf-8")
+            written = path.absolute()
         except OSError as error:
-            raise Trouble(f"the report cannot be written to {path}: {error.strerror}") from error
-    return (elsewhere or usual).absolute()
+            complain([f"the report cannot be written to {path}: {error.strerror}"])
+    return written

@@ -168,7 +168,7 @@ def test_what_somebody_starts_while_it_is_held_is_seen_as_up(open_with_web: Open
     hold(backend)
     down(backend)
     (web / "count").write_text("1\n")
-    seen = facts(backend)
+    seen = wait_for(lambda: (f := facts(backend)).replicas and f)
     assert (seen.replicas, seen.holder, seen.held_replicas) == (1, holder(backend), 3)
 
 

@@ -211,7 +211,7 @@ class Helpers:
         failure = None
         if phase is HelperPhase.FINISHED and record is None:
             log = self.directory / kept.name / "log.txt"
-            failure = crashed(kept.name, kept.exit_code, log, kept.kills_before)
+            failure = crashed(kept.name, self._exit_code(kept), log, kept.kills_before)
         return HelperFacts(
             name=kept.name,
             uid=kept.uid,
@@ -222,6 +222,11 @@ class Helpers:
             progress=last_progress(self.directory / kept.name / "progress.jsonl"),
             failure=failure,
         )
+
+    def _exit_code(self, kept: Kept) -> int | None:
+        """It may have ended since it was looked at a moment ago."""
+        child = self._children.get(kept.name)
+        return kept.exit_code if kept.exit_code is not None or child is None else child.poll()
 
     def _phase(self, kept: Kept) -> HelperPhase:
         if kept.told_to_end is not None:

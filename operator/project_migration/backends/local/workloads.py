@@ -34,6 +34,9 @@ from project_migration.model.errors import PassingError
 #: A command that failed is given again after so many seconds.
 AGAIN_SECONDS = 5.0
 
+#: A workload that rests is looked at no more often: each look is a command, and a copy may take a day.
+LOOK_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -69,16 +72,19 @@ class Workloads:
     _controllers: dict[WorkloadRef, Controller] = field(default_factory=dict)
     _commands: dict[WorkloadRef, Future[None]] = field(default_factory=dict)
     _not_before: dict[tuple[WorkloadRef, str], float] = field(default_factory=dict)
+    _seen: dict[WorkloadRef, tuple[float, Running | None]] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "workload"))
 
     def facts(self, ref: WorkloadRef) -> WorkloadFacts:
         """What is asked for and what still runs. Raises PassingError when its manager does not answer."""
-        means = self.means.get(ref)
-        running = self._controller(ref).running() if means is not None else None
-        if running is None:
+        if ref not in self.means:
             return WorkloadFacts(exists=False)
         signature = Signature.read(self._path(ref))
         ours = signature.holder == self.holder
+        resting = ours and not signature.stopping
+        running = self._running(ref, LOOK_SECONDS if resting else 0.0)
+        if running is None:
+            return WorkloadFacts(exists=False)
         if ours and signature.stopping:
             return self._stopping(ref, signature, running)
         if signature.holder and not ours and not _alive(signature):
@@ -178,6 +184,14 @@ class Workloads:
             self._not_before[ref, verb] = time.monotonic() + AGAIN_SECONDS
 
         self._commands[ref] = self._threads.submit(run)
+
+    def _running(self, ref: WorkloadRef, seconds: float) -> Running | None:
+        """What runs, as it was seen at most so many seconds ago."""
+        at, seen = self._seen.get(ref, (0.0, None))
+        if seen is None or time.monotonic() - at >= seconds:
+            seen = self._controller(ref).running()
+            self._seen[ref] = time.monotonic(), seen
+        return seen
 
     def _controller(self, ref: WorkloadRef) -> Controller:
         if ref not in self._controllers:
