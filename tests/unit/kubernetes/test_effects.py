@@ -17,8 +17,18 @@ from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.pods import PodReader
 from project_migration.backends.kubernetes.refusals import SECONDS, Refusals
 from project_migration.backends.kubernetes.resources import Json
-from project_migration.engine.effects import Announce, DropLease, PrepareHelper, Rights, StartHelper
-from project_migration.engine.world import Key
+from project_migration.engine.effects import (
+    Announce,
+    DropLease,
+    HoldWorkload,
+    PrepareHelper,
+    ReleaseWorkload,
+    Rights,
+    StartHelper,
+    TakeLease,
+)
+from project_migration.engine.world import Key, WorkloadRef
+from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import Conflict, Failure, PassingError, Reason
 from project_migration.model.records import Request
 from tests.unit.kubernetes.objects import MOMENT, UID, a_helper, a_migration, some_settings
@@ -113,9 +123,23 @@ def test_a_helper_is_started_at_the_version_it_was_seen_at() -> None:
     assert client.asked == [
         (
             "patch /apis/batch/v1/namespaces/ml/jobs/copy-data-1-3f9a1c22",
-            {"metadata": {"resourceVersion": "5"}, "spec": {"suspend": False}},
+            {"metadata": {"uid": "job-uid", "resourceVersion": "5"}, "spec": {"suspend": False}},
         )
     ]
+
+
+@pytest.mark.parametrize("version", ["", "0"])
+def test_nothing_is_written_on_the_strength_of_no_version(version: str) -> None:
+    client, ref = Answers(), WorkloadRef(WorkloadKind.DEPLOYMENT, "web")
+    unfenced = [
+        StartHelper("x", "uid", version),
+        HoldWorkload(ref, version, "ml/vision/uid", 3, suspended=False),
+        ReleaseWorkload(ref, version, "1", replicas=3, suspended=None),
+        TakeLease("lock", "ml/vision/uid", version),
+        DropLease("lock", version),
+    ]
+    effects(client).apply(a_migration(), unfenced)
+    assert client.asked == []
 
 
 def test_an_events_name_is_what_it_says_and_when_it_was_decided() -> None:

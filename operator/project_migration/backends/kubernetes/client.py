@@ -247,6 +247,17 @@ def _problem(method: str, path: str, status: int, body: bytes) -> Exception:
     return Refused(status, message)
 
 
+def fence(version: str) -> str:
+    """``version``, as a write has to name it. Raises Conflict for one that would fence nothing off.
+
+    The API server takes a write with no resource version, or with "0", as one to be done whatever is there
+    (k8s.io/apiserver/pkg/registry/generic/registry/store.go, ``doUnconditionalUpdate``).
+    """
+    if version in ("", "0"):
+        raise Conflict("the thing was not there when this was decided")
+    return version
+
+
 def unless_there(read: Callable[[], T], default: T) -> T:
     """What ``read`` finds, or ``default`` when it does not exist or we may not look: that is an answer too."""
     try:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 
 from project_migration.backends.kubernetes import announcements, leases, manifests, workloads
-from project_migration.backends.kubernetes.client import AlreadyExists, Client, NotThere, Refused
+from project_migration.backends.kubernetes.client import AlreadyExists, Client, NotThere, Refused, fence
 from project_migration.backends.kubernetes.helpers import job_uid_of
 from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.pods import PodReader
@@ -117,9 +118,13 @@ class Effects:
                 self._announce(migration, effect)
 
     def _start(self, namespace: str, effect: StartHelper) -> None:
-        """A Job that was made anew under the same name has another version, so the version is enough to tell."""
-        body = {"metadata": {"resourceVersion": effect.version}, "spec": {"suspend": False}}
-        self._client.patch(JOBS.path(namespace, effect.name), body)
+        meta = {"uid": effect.uid, "resourceVersion": fence(effect.version)}
+        try:
+            self._client.patch(JOBS.path(namespace, effect.name), {"metadata": meta, "spec": {"suspend": False}})
+        except Refused as refusal:
+            if refusal.status == HTTPStatus.UNPROCESSABLE_ENTITY:  # a UID never changes: it is another Job
+                raise Conflict(refusal.message) from refusal
+            raise
 
     def _remove(self, migration: Migration, effect: RemoveHelper) -> None:
         """In the foreground: the Job stays until its pods are gone, so what is not listed does not run."""

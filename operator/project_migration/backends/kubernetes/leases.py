@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from project_migration.backends.kubernetes.client import Client, NotThere, Refused, read_named
+from project_migration.backends.kubernetes.client import Client, NotThere, Refused, fence, read_named
 from project_migration.backends.kubernetes.resources import (
     LEASES,
     MIGRATIONS,
@@ -80,12 +80,12 @@ def take(client: Client, namespace: str, effect: TakeLease) -> None:
     if effect.version is None:
         client.create(LEASES.path(namespace), lease)
         return
-    lease["metadata"]["resourceVersion"] = effect.version
+    lease["metadata"]["resourceVersion"] = fence(effect.version)
     client.replace(LEASES.path(namespace, effect.name), lease)
 
 
 def drop(client: Client, namespace: str, effect: DropLease) -> None:
-    client.delete(LEASES.path(namespace, effect.name), version=effect.version)
+    client.delete(LEASES.path(namespace, effect.name), version=fence(effect.version))
 
 
 def drop_abandoned(client: Client, namespace: str | None) -> Iterator[str]:

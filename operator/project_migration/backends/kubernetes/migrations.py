@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from project_migration.backends.kubernetes.client import Client, NotThere
+from project_migration.backends.kubernetes.client import Client, NotThere, fence
 from project_migration.backends.kubernetes.resources import (
     MIGRATIONS,
     Json,
@@ -64,7 +64,7 @@ class Migrations:
                 "name": key.name,
                 "namespace": key.namespace,
                 "uid": migration.uid,
-                "resourceVersion": migration.version,
+                "resourceVersion": fence(migration.version),
             },
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
@@ -97,7 +97,7 @@ class Migrations:
         return stored
 
     def _set_finalizers(self, migration: Migration, version: str, finalizers: list[str]) -> None:
-        body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        body = {"metadata": {"resourceVersion": fence(version), "finalizers": finalizers}}
         self._client.patch(MIGRATIONS.path(migration.key.namespace, migration.key.name), body)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from project_migration.backends.kubernetes.client import Client, read_named
+from project_migration.backends.kubernetes.client import Client, fence, read_named
 from project_migration.backends.kubernetes.controllers import Controllers, ScaleBack, owns
 from project_migration.backends.kubernetes.pods import NamespacePods
 from project_migration.backends.kubernetes.resources import (
@@ -119,7 +119,7 @@ def hold_patch(effect: HoldWorkload) -> Json:
     )
     return {
         "metadata": {
-            "resourceVersion": effect.version,
+            "resourceVersion": fence(effect.version),
             "annotations": {QUIESCED_BY: effect.holder, RELEASED: None, **note},
         },
         "spec": {"suspend": True} if cron else {"replicas": 0},
@@ -130,7 +130,7 @@ def release_patch(effect: ReleaseWorkload) -> Json:
     """Take the signature and the notes off, leave the mark, and bring the workload back: one write."""
     patch: Json = {
         "metadata": {
-            "resourceVersion": effect.version,
+            "resourceVersion": fence(effect.version),
             "annotations": {
                 QUIESCED_BY: None,
                 RECORDED_REPLICAS: None,
