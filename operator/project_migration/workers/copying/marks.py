@@ -1,0 +1,166 @@
+"""The mark that a target carries while work on it is unfinished, and the lock that keeps two copies apart.
+
+``.project-migration/`` in the target's root holds ``lock`` and ``owner.json``::
+
+    {"uid": "…", "name": "vision", "namespace": "ml", "started": "2026-01-01T00:00:00Z", "finished": false}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from project_migration.model.records import Request
+from project_migration.workers.reasons import TARGET_BUSY, Refusal
+from project_migration.workers.reserved import MARK
+
+_LOCK = "lock"
+_OWNER = "owner.json"
+_STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: Errors of flock(2) on file systems that have no locks. The operator's lease keeps copies apart there.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose unfinished work lies in a target."""
+
+    uid: str
+    name: str
+    namespace: str
+    started: str
+    finished: bool = False
+    """Whether its last copy ended well, so that no temporary name is left."""
+
+    @classmethod
+    def of(cls, request: Request, *, finished: bool = False) -> Owner:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return cls(request.migration_uid, request.migration_name, request.namespace, now, finished)
+
+
+def read_owner(root: int) -> Owner | None:
+    """Whose mark a target carries; an unreadable mark is nobody's known. ``root`` is a descriptor."""
+    try:
+        mark = os.open(MARK, _STEP, dir_fd=root)
+    except OSError:
+        return None
+    try:
+        descriptor = os.open(_OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=mark)
+        with os.fdopen(descriptor, encoding="utf-8") as stream:
+            found = json.load(stream)
+        return Owner(
+            str(found["uid"]),
+            str(found["name"]),
+            str(found["namespace"]),
+            str(found["started"]),
+            bool(found["finished"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(mark)
+
+
+class Mark:
+    """The mark in one target, held under its lock."""
+
+    def __init__(self, root: int, lock: int, locked: bool) -> None:
+        self._root = root
+        self._lock = lock
+        #: False on a file system without locks.
+        self.locked = locked
+
+    def write(self, owner: Owner) -> None:
+        """Leaves the mark as it is when it says so already."""
+        found = read_owner(self._root)
+        if found is not None and (found.uid, found.finished) == (owner.uid, owner.finished):
+            return
+        if found is not None and found.uid == owner.uid:
+            owner = Owner(owner.uid, owner.name, owner.namespace, found.started, owner.finished)
+        mark = os.open(MARK, _STEP, dir_fd=self._root)
+        try:
+            half = f"{_OWNER}.new"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(half, flags, 0o644, dir_fd=mark)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                json.dump(asdict(owner), stream)
+                stream.flush()
+                os.fsync(descriptor)
+            os.rename(half, _OWNER, src_dir_fd=mark, dst_dir_fd=mark)
+        finally:
+            os.close(mark)
+
+    def remove(self) -> None:
+        """Takes the mark away. The lock goes last, while it is held."""
+        mark = os.open(MARK, _STEP, dir_fd=self._root)
+        try:
+            for name in os.listdir(mark):
+                if name != _LOCK:
+                    os.unlink(name, dir_fd=mark)
+            os.unlink(_LOCK, dir_fd=mark)
+        finally:
+            os.close(mark)
+        os.rmdir(MARK, dir_fd=self._root)
+
+    def granularity(self) -> int:
+        """Nanoseconds to which this file system cuts the times of files, tried on the lock file."""
+        odd = 1_700_000_001_123_456_789
+        os.utime(self._lock, ns=(odd, odd))
+        kept = os.fstat(self._lock).st_mtime_ns
+        return next(
+            (unit for unit in (1, 100, 1_000, 1_000_000, 1_000_000_000) if odd // unit * unit == kept), 2_000_000_000
+        )
+
+
+@contextlib.contextmanager
+def hold(root: int) -> Iterator[Mark]:
+    """Makes the mark's directory and takes its lock, which processes forked meanwhile keep with us.
+
+    Raises :class:`Refusal` (TargetBusy) when another copy has it, ``OSError`` when it cannot be made.
+    """
+    lock = -1
+    while lock < 0:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(MARK, 0o755, dir_fd=root)
+        mark = os.open(MARK, _STEP, dir_fd=root)
+        try:
+            lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=mark)
+            locked = _flock(lock)
+            if not _is_same(lock, mark):  # it was released, and removed, between our two calls
+                os.close(lock)
+                lock = -1
+        finally:
+            os.close(mark)
+    try:
+        yield Mark(root, lock, locked)
+    finally:
+        os.close(lock)
+
+
+def _flock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        os.close(lock)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise Refusal(TARGET_BUSY, "another copy is writing to the target", passing=True) from error
+        raise
+    return True
+
+
+def _is_same(lock: int, mark: int) -> bool:
+    ours = os.fstat(lock)
+    try:
+        there = os.stat(_LOCK, dir_fd=mark, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)

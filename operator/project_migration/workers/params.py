@@ -1,0 +1,72 @@
+"""The params of a request, read strictly: a wrong one is named before anything is looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from project_migration.workers import filters
+from project_migration.workers.harness import WrongRequest
+from project_migration.workers.ownership import Ownership
+
+IGNORE_FILE = ".exportignore"
+MOST_WORKERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """A view of ``request.params`` whose readers raise :class:`WrongRequest` naming the param."""
+
+    data: Mapping[str, Any]
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.data.get(name, default)
+        if not isinstance(value, bool):
+            raise WrongRequest(f"params.{name} is not true or false")
+        return value
+
+    def number(self, name: str, default: int, least: int = 0) -> int:
+        value = self.data.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise WrongRequest(f"params.{name} is not a whole number of at least {least}")
+        return value
+
+    def choice(self, name: str, among: Sequence[str]) -> str:
+        """One of ``among``; the first is the default."""
+        value = self.data.get(name, among[0])
+        if value not in among:
+            raise WrongRequest(f"params.{name} is none of {', '.join(among)}")
+        return str(value)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self.data.get(name) or []
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            raise WrongRequest(f"params.{name} is not a list of texts")
+        return tuple(value)
+
+    @property
+    def ownership(self) -> Ownership:
+        try:
+            return Ownership.from_params(self.data.get("ownership") or {})
+        except ValueError as error:
+            raise WrongRequest(f"params.ownership: {error}") from error
+
+    @property
+    def workers(self) -> int:
+        """Processes at most; without a word, one a core and never fewer than two."""
+        return min(MOST_WORKERS, self.number("workers", max(2, len(os.sched_getaffinity(0))), least=1))
+
+    def selection(self, root: int | None) -> filters.Selection:
+        """The filter, with the ignore file of the tree whose root is given as a descriptor."""
+        name = self.data.get("ignoreFile", "")
+        if not isinstance(name, str) or "/" in name:
+            raise WrongRequest("params.ignoreFile is not the name of a file in the root")
+        try:
+            ignored = filters.ignore_lines(root, name) if root is not None else ()
+            return filters.selection(self.texts("include"), self.texts("exclude"), ignored)
+        except ValueError as error:
+            raise WrongRequest(f"params: {error}") from error
