@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,38 +13,47 @@ from kubernetes import config
 from kubernetes.client import Configuration
 
 from project_migration.backends.kubernetes import KubernetesBackend, manifests
-from project_migration.backends.kubernetes.client import Client, NotThere
+from project_migration.backends.kubernetes.client import AlreadyExists, Client, NotThere
 from project_migration.backends.kubernetes.resources import DEPLOYMENTS, MIGRATIONS, NAMESPACES, PODS, Json, name_of
 from project_migration.engine.world import Key, Migration
 from tests.cluster.backend.surroundings import ACCOUNTS, CRDS, STUB, document, settings, wait_until
+from tests.cluster.kube import OPERATOR_NAMESPACE, RELEASE
+from tests.cluster.node import Tools
 
 CRD = Path(__file__).parents[3] / "crds" / "projectmigrations.migration.mlops.dev.yaml"
 OPERATORS = "app.kubernetes.io/name=project-migration-operator"
 
 
-@pytest.fixture(scope="module")
-def configuration(request: pytest.FixtureRequest) -> Configuration:
-    """The cluster that KUBECONFIG names, whatever it is; else the session's."""
-    given = os.environ.get("KUBECONFIG") or str(request.getfixturevalue("cluster").kubeconfig)
+@pytest.fixture(scope="package")
+def configuration(cluster: Tools) -> Configuration:
     found = Configuration()
-    config.load_kube_config(config_file=given, client_configuration=found)
+    config.load_kube_config(config_file=str(cluster.kubeconfig), client_configuration=found)
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def client(configuration: Configuration) -> Iterator[Client]:
     found = Client(configuration)
-    ours = not _served(found)
-    if ours:
-        found.create(CRDS.path(), yaml.safe_load(CRD.read_text()))
+    if not _served(found):
+        with suppress(AlreadyExists):
+            found.create(CRDS.path(), _definition())
         wait_until(lambda: _served(found), "the CRD is served")
     resting = _rest(found)
     yield found
     for path, replicas in resting:
         found.patch(path, {"spec": {"replicas": replicas}})
-    if ours:  # the chart would not take over a definition that it did not make
-        found.delete(CRDS.path(name=yaml.safe_load(CRD.read_text())["metadata"]["name"]))
     found.close()
+
+
+def _definition() -> Json:
+    """Marked so that the chart takes it over when it comes: it stays, as with the chart."""
+    found: Json = yaml.safe_load(CRD.read_text())
+    found["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+    found["metadata"]["annotations"] = {
+        "meta.helm.sh/release-name": RELEASE,
+        "meta.helm.sh/release-namespace": OPERATOR_NAMESPACE,
+    }
+    return found
 
 
 def _served(client: Client) -> bool:

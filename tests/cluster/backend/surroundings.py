@@ -44,18 +44,13 @@ QUOTAS = Resource("v1", "resourcequotas", "ResourceQuota")
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 STUB = """
-import hashlib, json, os, sys, time
+import json, os, sys, time
 request = json.load(open("/etc/project-migration/request.json"))
 do = request["params"]["do"]
 print(json.dumps({"progress": {"bytesDone": 5, "bytesTotal": 9, "itemsDone": 1, "itemsTotal": 2}}), flush=True)
 print("a line for people", flush=True)
-def digest():
-    identity = {"worker": request["worker"], "uid": request["migration"]["uid"], "step": request["step"],
-        "unit": request["unit"], "params": request["params"]}
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 def leave(**facts):
-    text = json.dumps({"version": 1, "requestDigest": digest(), "outcome": "Succeeded", "reason": "", "message": "",
+    text = json.dumps({"version": 1, "requestDigest": "", "outcome": "Succeeded", "reason": "", "message": "",
         "passing": False, "counts": {"files": 1}, "digest": "", "names": {}, "lists": {}, "facts": facts,
         "seconds": 0.1})
     open("/dev/termination-log", "w").write(text)
@@ -80,8 +75,6 @@ elif do == "look":
         found["image"] = error.strerror
     found["token"] = os.path.exists("/var/run/secrets/kubernetes.io")
     leave(found=found)
-elif do == "succeed":
-    leave()
 """
 
 
