@@ -1,22 +1,19 @@
-"""kubectl and helm against the cluster of KUBECONFIG, for tests that install the operator as its users do."""
+"""kubectl and helm, for tests that install the operator as its users do, in ways of their own."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.cluster.node import Tools, build, images, tools
-from tests.cluster.node import place as places
+from tests.cluster.node import Tools
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/project-migration-operator"
@@ -76,7 +73,7 @@ class Cluster:
         """Install or upgrade, and wait until the operator is ready."""
         name, _, tag = self.tools.operator_image.rpartition(":")
         ours = {"image": {"repository": name, "tag": tag}, **values}
-        # other tests may have put the CRD there already
+        # another release may have brought the CRD already
         flags = ("--install", "--take-ownership", "--wait", "--timeout=2m")
         return self.helm("upgrade", RELEASE, CHART, f"--namespace={namespace}", *flags, values=ours)
 
@@ -91,16 +88,14 @@ class Cluster:
         try:
             yield names
         finally:
+            for name in names:
+                self.forget(name)
             self.kubectl("delete", "namespace", *names, "--wait=false")
 
-
-@cache
-def cluster() -> Cluster:
-    """The cluster, with the operator's image in it."""
-    nodes = places.cache() / "nodes"
-    chosen = Path(os.environ["KUBECONFIG"])
-    if not chosen.is_relative_to(nodes):
-        return Cluster(tools())
-    name = chosen.relative_to(nodes).parts[0]
-    images.load(places.Place(name), build.ensure())
-    return Cluster(tools(name))
+    def forget(self, namespace: str) -> None:
+        """Delete migrations whose operator is not there any more to take its finalizer off."""
+        here = f"--namespace={namespace}"
+        with suppress(Refused):  # there may be no such kind
+            self.kubectl("delete", "projectmigrations", here, "--all", "--wait=false")
+            for found in self.kubectl("get", "projectmigrations", here, "--output=name").split():
+                self.kubectl("patch", found, here, "--type=merge", '--patch={"metadata": {"finalizers": null}}')
