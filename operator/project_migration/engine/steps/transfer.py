@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
@@ -39,7 +39,16 @@ class Copy:
         written = round_of(context) > 1
         share = min(len(step.units) or 1, context.pace.parallel_helpers)
         works = platform_of(context).copies(context.spec, share=share, written=written)
-        return _run(context, step, works)
+        return _run(context, step, tuple(_with_totals(context, work) for work in works))
+
+
+def _with_totals(context: Context, work: UnitWork) -> UnitWork:
+    """What the plan found, so that progress has honest totals from the start."""
+    planned = next((unit for unit in context.status.plan if unit.name == work.name), None)
+    if planned is None:
+        return work
+    totals = {"expectedEntries": planned.items, "expectedBytes": planned.bytes}
+    return replace(work, params={**work.params, **totals})
 
 
 @dataclass(frozen=True, slots=True)

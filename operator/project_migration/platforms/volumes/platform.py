@@ -29,7 +29,9 @@ class VolumesPlatform:
 
     def surveys(self, spec: Spec) -> tuple[UnitWork, ...]:
         return tuple(
-            UnitWork(pair.name, "survey", _mounts(pair, write=False), _common(spec, pair)) for pair in _pairs(spec)
+            # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
+            UnitWork(pair.name, "survey", _mounts(pair, write=True), _common(spec, pair))
+            for pair in _pairs(spec)
         )
 
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
@@ -48,6 +50,8 @@ class VolumesPlatform:
                     "bandwidth": bandwidth,
                     "delete": spec.transfer.delete,
                     "requireEmpty": not written and spec.backup is None,
+                    # what comes after a whole copy only reads: nothing of ours has to be left on the target
+                    "release": True,
                 },
             )
             for pair in _pairs(spec)
