@@ -152,7 +152,13 @@ def create(major: int, directory: Path, settings: Mapping[str, str] | None = Non
         for path in (directory, words):
             os.chown(path, user.pw_uid, user.pw_gid)
     server = Server(major, directory, free_port(), settings or {})
-    options = ("--username=postgres", "--auth=scram-sha-256", f"--pwfile={words}", "--encoding=UTF8", "--locale=C.UTF-8")
+    options = (
+        "--username=postgres",
+        "--auth=scram-sha-256",
+        f"--pwfile={words}",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    )
     argv = (*_as_server_user("KILL"), str(programs(major) / "initdb"), "-D", str(server.data), "--no-sync", *options)
     done = subprocess.run(argv, capture_output=True, cwd=directory, timeout=60)
     words.unlink()

@@ -24,13 +24,13 @@ PG_CLASS, PG_CONSTRAINT = 1259, 2606
 
 _HEAD = re.compile(
     r"^--\n-- TOC entry (\d+) \(class (\d+) OID (\d+)\)\n(?:-- Dependencies: ([\d ]*)\n)?"
-    r"-- Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: (.*)\n(?:-- Data Pos: .*\n)?--\n",
+    r"-- (?:[A-Z][a-z]+ for )?Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: (.*)\n(?:-- Data Pos: .*\n)?--\n",
     re.MULTILINE,
 )
 _RESTRICTED = re.compile(r"^\\restrict (\w+)$", re.MULTILINE)
 _LISTED = re.compile(r"^(\d+); \d+ \d+ ", re.MULTILINE)
 
-BEFORE_DATA, AFTER_DATA = "pre-data", "post-data"
+SECTIONS = ("pre-data", "data", "post-data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Archive:
     #: ``SET`` statements that every session of a restore begins with.
     settings: str
     before: tuple[Entry, ...]
+    data: tuple[Entry, ...]
     after: tuple[Entry, ...]
 
 
@@ -78,23 +79,43 @@ def dump_schema(
     snapshot: str,
     options: tuple[str, ...],
 ) -> None:
-    words = ("--format=custom", "--compress=0", "--schema-only", f"--snapshot={snapshot}", f"--file={file}")
-    argv = (client["pg_dump"], *words, *options)
-    tools.run(running, source, argv, "reading the schema")
+    dump(running, client, source, file, snapshot, ("--schema-only", *options), "reading the schema")
 
 
-def read(running: tools.Running, client: tools.Tools, target: Endpoint, file: Path, choices: Choices) -> Archive:
+def dump(
+    running: tools.Running,
+    client: tools.Tools,
+    source: Endpoint,
+    file: Path,
+    snapshot: str,
+    options: tuple[str, ...],
+    what: str,
+) -> None:
+    words = ("--format=custom", "--compress=0", f"--snapshot={snapshot}", f"--file={file}")
+    tools.run(running, source, (client["pg_dump"], *words, *options), what)
+
+
+def read(
+    running: tools.Running,
+    client: tools.Tools,
+    target: Endpoint,
+    file: Path,
+    choices: Choices,
+    options: tuple[str, ...] = (),
+) -> Archive:
     """Raises ``Refused`` when the script cannot be told apart into what the list says."""
     owner = ("--no-owner",) if choices.owners != KEEP else ()
-    script = _print(running, client, target, file, ("--verbose", *owner))
-    sections = {}
-    for section in (BEFORE_DATA, AFTER_DATA):
-        listed = _print(running, client, target, file, (f"--section={section}",), "--list")
-        sections[section] = [int(number) for number in _LISTED.findall(listed)]
-    order = [*sections[BEFORE_DATA], *sections[AFTER_DATA]]
+    script = _print(running, client, target, file, ("--verbose", *owner, *options))
+    order: list[int] = []
+    lengths = []
+    for section in SECTIONS:
+        listed = _print(running, client, target, file, (f"--section={section}", *options), "--list")
+        numbers = [int(number) for number in _LISTED.findall(listed)]
+        order += numbers
+        lengths.append(len(numbers))
     settings, entries = split(script, order)
-    before = len(sections[BEFORE_DATA])
-    return Archive(settings, entries[:before], entries[before:])
+    before, data = lengths[0], lengths[0] + lengths[1]
+    return Archive(settings, entries[:before], entries[before:data], entries[data:])
 
 
 def _print(
@@ -122,13 +143,15 @@ def split(script: str, order: list[int]) -> tuple[str, tuple[Entry, ...]]:
         if position > last:
             heads.append(match)
             last = position
+    if not heads:
+        if order:
+            raise failures.Refused(reasons.COPY_INCOMPLETE, "pg_restore printed a script of an unknown form")
+        return script, ()
     ends = [match.start() for match in heads[1:]] + [len(script)]
     entries = tuple(_entry(match, script[match.end() : end]) for match, end in zip(heads, ends, strict=True))
-    if order and not entries:
-        raise failures.Refused(reasons.COPY_INCOMPLETE, "pg_restore printed a script of an unknown form")
     by_number = {entry.number: entry for entry in entries}
     silent = Entry(0, 0, 0, (), "", "", "", "")
-    return script[: heads[0].start()] if heads else "", tuple(by_number.get(number, silent) for number in order)
+    return script[: heads[0].start()], tuple(by_number.get(number, silent) for number in order)
 
 
 def _entry(match: re.Match[str], statements: str) -> Entry:

@@ -97,9 +97,9 @@ SELECT c.oid, n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
    AND {NOT_OF_EXTENSION.format(catalog="pg_catalog.pg_class", oid="c.oid")}
 UNION ALL
 SELECT c.oid, n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
-       pg_catalog.greatest(c.reltuples, 0)::bigint, c.relpersistence::text, e.extcondition[i], true, false
-  FROM pg_catalog.pg_extension AS e, LATERAL pg_catalog.generate_subscripts(e.extconfig, 1) AS i
-  JOIN pg_catalog.pg_class AS c ON c.oid = e.extconfig[i]
+       pg_catalog.greatest(c.reltuples, 0)::bigint, c.relpersistence::text, k.condition, true, false
+  FROM pg_catalog.pg_extension AS e CROSS JOIN LATERAL unnest(e.extconfig, e.extcondition) AS k (oid, condition)
+  JOIN pg_catalog.pg_class AS c ON c.oid = k.oid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND e.extname <> 'plpgsql'
  ORDER BY 4 DESC, 2, 3
@@ -140,8 +140,6 @@ def tables(session: Connection) -> tuple[Table, ...]:
     return tuple(replace(table, columns=tuple(columns.get(table.oid, ()))) for table in found)
 
 
-
-
 def types(session: Connection) -> dict[int, Type]:
     return {row[0]: Type(*row) for row in rows(session, _TYPES)}
 
@@ -164,6 +162,29 @@ def set_positions(session: Connection, found: tuple[Sequence, ...]) -> None:
             "SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s, %s)",
             (sequence.quoted, sequence.last_value, sequence.is_called),
         )
+
+
+_FILLED_VIEWS = """
+WITH RECURSIVE depth (oid, level) AS (
+    SELECT c.oid, 0 FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('m', 'v') AND c.oid >= 16384
+    UNION
+    SELECT r.ev_class, depth.level + 1 FROM depth
+      JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.refobjid = depth.oid AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      JOIN pg_catalog.pg_rewrite AS r ON r.oid = d.objid AND r.ev_class <> depth.oid
+     WHERE depth.level < 200
+)
+SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN (SELECT oid, max(level) AS level FROM depth GROUP BY oid) AS d ON d.oid = c.oid
+ WHERE c.relkind = 'm' AND c.relispopulated AND {free} ORDER BY d.level, 2, 3
+"""
+
+
+def filled_views(session: Connection) -> list[tuple[int, str, str]]:
+    """Materialised views that hold rows, each after those that it reads, through plain views too."""
+    free = NOT_OF_EXTENSION.format(catalog="pg_catalog.pg_class", oid="c.oid")
+    return [(oid, schema, name) for oid, schema, name in rows(session, _FILLED_VIEWS.format(free=free))]
 
 
 def large_objects(session: Connection) -> int:

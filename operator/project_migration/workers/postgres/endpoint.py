@@ -22,6 +22,9 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 #: Our own sessions on a server, in pg_stat_activity.
 APPLICATION = "project_migration"
 
+#: A client tool that writes, so that a later worker can end what a dead one left behind.
+WRITING_TOOL = "project_migration/writing"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -84,12 +87,13 @@ class Endpoint:
         }
 
     @contextmanager
-    def tool_environment(self) -> Iterator[ToolEnvironment]:
+    def tool_environment(self, application: str = "") -> Iterator[ToolEnvironment]:
         descriptor = os.memfd_create("pgpass", os.MFD_CLOEXEC)
         try:
             os.fchmod(descriptor, 0o600)
             os.write(descriptor, f"*:*:*:*:{_escaped(self.password)}\n".encode())
-            yield ToolEnvironment(self._variables(descriptor), descriptor)
+            variables = self._variables(descriptor)
+            yield ToolEnvironment(variables | {"PGAPPNAME": application or self.application}, descriptor)
         finally:
             os.close(descriptor)
 
@@ -102,7 +106,6 @@ class Endpoint:
             "PGDATABASE": self.database,
             "PGSSLMODE": self.sslmode,
             "PGSSLROOTCERT": self.ca_file or "/nonexistent",
-            "PGAPPNAME": self.application,
             "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
             "PGGSSENCMODE": "disable",
             "PGPASSFILE": f"/proc/self/fd/{descriptor}",

@@ -20,9 +20,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from psycopg.pq import TransactionStatus
+
 from project_migration.workers import reasons
 from project_migration.workers.postgres import clearing, failures
-from project_migration.workers.postgres.endpoint import Endpoint
+from project_migration.workers.postgres.endpoint import WRITING_TOOL, Endpoint
 from project_migration.workers.postgres.session import Connection, connect, quoted, rows, run, value
 
 SCHEMA = "_project_migration"
@@ -58,6 +60,12 @@ SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE
  WHERE n.nspname = %s
 """
 
+#: pg_restore holds no lock of ours; it is known by what it calls itself.
+_LEFT_TOOLS = """
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+ WHERE datname = pg_catalog.current_database() AND application_name = %s AND pid <> pg_catalog.pg_backend_pid()
+"""
+
 _LEFT_BEHIND = """
 SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks AS l
  WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s
@@ -91,10 +99,24 @@ def writer(endpoint: Endpoint) -> Iterator[Connection]:
                 message = "sessions of an earlier worker do not end in the target database"
                 raise failures.Refused(reasons.TARGET_BUSY, message, passing=True)
             time.sleep(0.1)
+        while rows(session, _LEFT_TOOLS, WRITING_TOOL) and time.monotonic() < deadline:
+            time.sleep(0.1)
         rows(session, "SELECT pg_catalog.pg_advisory_unlock(%s, %s)", LOCK_CLASS, CREW)
         yield session
     finally:
         session.close()
+
+
+@contextmanager
+def writer_again(endpoint: Endpoint, session: Connection) -> Iterator[Connection]:
+    """The writer's session as it is, or a new one with the lock when the server closed it."""
+    if session.closed or session.broken:
+        with writer(endpoint) as another:
+            yield another
+        return
+    if session.info.transaction_status is not TransactionStatus.IDLE:
+        session.rollback()
+    yield session
 
 
 def join_crew(session: Connection) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from project_migration.workers import reasons
-from project_migration.workers.params import Params
-from project_migration.workers.postgres import catalog, failures, tools
+from project_migration.workers.postgres import catalog, failures, reading, tools
 from project_migration.workers.postgres.session import Connection, major, rows, value
 
 KEEP, DROP = "Keep", "Drop"
@@ -27,12 +26,12 @@ class Choices:
     accept_collation: bool
 
     @classmethod
-    def from_params(cls, params: Params) -> Choices:
+    def from_params(cls, params: reading.Params) -> Choices:
         return cls(
-            params.choice("owners", (KEEP, DROP)),
-            params.choice("privileges", (KEEP, DROP)),
-            params.choice("missingRoles", (REFUSE, LEAVE_OUT)),
-            params.flag("acceptCollation"),
+            reading.choice(params, "owners", (KEEP, DROP)),
+            reading.choice(params, "privileges", (KEEP, DROP)),
+            reading.choice(params, "missingRoles", (REFUSE, LEAVE_OUT)),
+            reading.flag(params, "acceptCollation"),
         )
 
     @property

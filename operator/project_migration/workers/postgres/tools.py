@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -121,6 +121,15 @@ class Running:
                 process.kill()
 
 
+def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None] | None) -> int:
+    while True:
+        try:
+            return process.wait(0.5 if tick else None)
+        except subprocess.TimeoutExpired:
+            if tick:
+                tick()
+
+
 @cache
 def _dying_with_us() -> tuple[str, ...]:
     """util-linux has the one program that asks the kernel for this; without it a tool outlives a kill -9 for a while.
@@ -130,12 +139,24 @@ def _dying_with_us() -> tuple[str, ...]:
     return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
-def run(running: Running, endpoint: Endpoint, argv: Sequence[str], what: str) -> str:
+def run(
+    running: Running,
+    endpoint: Endpoint,
+    argv: Sequence[str],
+    what: str,
+    *,
+    application: str = "",
+    tick: Callable[[], None] | None = None,
+) -> str:
     """Runs one tool against ``endpoint`` to its end and returns what it printed. Raises ``Refused``."""
-    with endpoint.tool_environment() as environment, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with (
+        endpoint.tool_environment(application) as environment,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
         streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err}
         with running.program(argv, environment.variables, environment.descriptor, **streams) as process:
-            code = process.wait()
+            code = _wait(process, tick)
         if code:
             err.seek(0)
             told = endpoint.scrub(err.read()[-8000:].decode(errors="replace"))
