@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from project_migration.backends.local.backend import LocalBackend
+from project_migration.backends.local.places import default_state_dir, nearest_existing
+from project_migration.backends.local.state import StateDirectory
 from project_migration.cli.console import console
 from project_migration.cli.documents import read_file
 from project_migration.cli.endings import as_json, exit_code, remedy
@@ -20,12 +23,12 @@ from project_migration.cli.follow import Interruption, follow
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.document import Document, Mode
-from project_migration.model.quantities import human_bytes, human_seconds
+from project_migration.model.quantities import human_bytes
 from project_migration.model.status import UnitStatus
 from project_migration.observing.display import display_for
 from project_migration.observing.report.account import account, ending
 from project_migration.observing.report.estimate import Estimate, estimate
-from project_migration.observing.report.words import headline, left_out_sentence, planned_words
+from project_migration.observing.report.words import headline, left_out_sentence, planned_words, whole_seconds
 
 
 @click.command()
@@ -48,16 +51,17 @@ def plan(context: click.Context, file: str, binds: tuple[str, ...], output: str)
     Exit codes: 0 nothing stands against it, 1 something does, 2 the document or the command line is wrong.
     """
     document = read_file(file)
-    migration = looked_at(document, binds, console(stderr=True, quiet=output == "json"))
+    migration, free = looked_at(document, binds, console(stderr=True, quiet=output == "json"))
     if output == "json":
         print(as_json(migration))
     else:
-        say(console(), migration)
+        say(console(), migration, free)
     context.exit(exit_code(ending(migration.status)))
 
 
-def looked_at(document: Document, binds: Sequence[str], talk: Console) -> Migration:
-    """The migration after a round in mode Plan, in a state directory that is gone again."""
+def looked_at(document: Document, binds: Sequence[str], talk: Console) -> tuple[Migration, Mapping[str, int]]:
+    """The migration after a round in mode Plan, in a state directory that is gone again; with it, what is free for
+    each pair, in bytes: here that is known even for a target that is still to be made."""
     spec = document.spec.model_copy(update={"mode": Mode.PLAN})
     planned = document.model_copy(update={"spec": spec})
     with tempfile.TemporaryDirectory(prefix="project-migration-plan-") as scratch:
@@ -70,26 +74,39 @@ def looked_at(document: Document, binds: Sequence[str], talk: Console) -> Migrat
             finally:
                 display.close()
                 backend.interrupt()
-        return migration
+        return migration, free_bytes(backend)
 
 
-def say(talk: Console, migration: Migration) -> None:
+def free_bytes(backend: LocalBackend) -> dict[str, int]:
+    volumes = backend.document.spec.volumes
+    return {
+        pair.name: shutil.disk_usage(nearest_existing(backend.bindings.directory(pair.target))).free
+        for pair in (volumes.pairs if volumes else ())
+    }
+
+
+def say(talk: Console, migration: Migration, free: Mapping[str, int]) -> None:
     told = account(migration)
     good = told.end is End.PLANNED
-    talk.print(Text("✓ " if good else "✗ ", "bold green" if good else "bold red").append(headline(told), "bold"))
-    talk.print(pairs_table(migration))
+    mark = ("✓ ", "bold green") if good else ("✗ ", "bold red")
+    words = headline(told) if good else f"{told.name} cannot be migrated as it stands: {told.status.failure_reason}"
+    talk.print(Text.assemble(mark, (words, "bold")), soft_wrap=True)
+    talk.print(pairs_table(migration, free))
     for pair in told.pairs:
         for found in pair.left_out:
             talk.print(Text(f"  {pair.name}: {left_out_sentence(found)}"), soft_wrap=True)
     for line in plans(migration):
         talk.print(Text(f"  {line}"), soft_wrap=True)
+    kept = default_state_dir(migration.key)
+    if StateDirectory(kept).exists:
+        talk.print(Text(f"  `run` goes on with what is in {kept}, unless --state names another place."), soft_wrap=True)
     if not good:
         for line in told.status.failure.splitlines():
             talk.print(Text(f"  ✗ {line}", "red"), soft_wrap=True)
         talk.print(Text("  What to do: ", "bold").append(remedy(told, local=True), ""), soft_wrap=True)
 
 
-def pairs_table(migration: Migration) -> Table:
+def pairs_table(migration: Migration, free: Mapping[str, int]) -> Table:
     """A row a pair, from what its survey found."""
     table = Table(box=None, header_style="dim", padding=(0, 2))
     for title in ("pair", "from", "to"):
@@ -99,7 +116,6 @@ def pairs_table(migration: Migration) -> Table:
     surveyed = _surveyed(migration)
     for pair in account(migration).pairs:
         unit = surveyed.get(pair.name)
-        free = unit.counts.get("freeBytes") if unit else None
         known = unit is not None and bool(unit.counts)
         table.add_row(
             pair.name,
@@ -107,7 +123,7 @@ def pairs_table(migration: Migration) -> Table:
             pair.target,
             f"{pair.items:,}" if known else "?",
             human_bytes(pair.bytes) if known else "?",
-            human_bytes(free) if free is not None else "?",
+            human_bytes(free[pair.name]),
         )
     return table
 
@@ -130,7 +146,7 @@ def plans(migration: Migration) -> Iterator[str]:
 
 
 def _estimate_words(found: Estimate) -> str:
-    return f"It may take {human_seconds(found.shortest)} to {human_seconds(found.longest)}: {found.assumption}."
+    return f"It may take {whole_seconds(found.shortest)} to {whole_seconds(found.longest)}: {found.assumption}."
 
 
 def _surveyed(migration: Migration) -> dict[str, UnitStatus]:

@@ -238,10 +238,6 @@ def _step_lines(was: StepStatus | None, step: StepStatus) -> Iterator[str]:
         yield f"{name} {told.get(step.state, '')}{words}"
     elif step.state is State.RUNNING and step.message and _told_apart(was.message if was else "", step.message):
         yield f"{name}: {step.message}"
-    attempts = {unit.name: unit.attempt for unit in was.units} if was else {}
-    for unit in step.units:
-        if unit.attempt > attempts.get(unit.name, unit.attempt):
-            yield f"{name} {unit.name}: attempt {unit.attempt % 100} follows: {unit.message}"
 
 
 def _told_apart(one: str, other: str) -> bool:

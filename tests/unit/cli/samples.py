@@ -104,6 +104,7 @@ def migration(status: Status, document: Document | None = DOCUMENT) -> Migration
 DATA = {"entries": 184_233, "bytes": int(41.7 * GIB), "files": 171_009, "directories": 12_411, "symlinks": 801,
         "hardLinks": 12, "excluded": 40_112}  # fmt: skip
 MODELS = {"entries": 212, "bytes": int(18.2 * GIB), "files": 200, "directories": 12}
+COPIED = {"copied": 184_000, "metadataFixed": 12_411, "owned": 184_233}
 
 
 def preflight() -> StepStatus:
@@ -130,7 +131,7 @@ def succeeded() -> Migration:
             "data",
             41,
             262,
-            counts={**DATA, "notPreserved": 2},
+            counts={**DATA, **COPIED, "notPreserved": 2},
             attempt=2,
             names={"notPreserved": ("cache/acl-a", "cache/acl-b")},
             lists={"notPreserved": "lists/copy-data-notPreserved.txt"},

@@ -6,7 +6,7 @@ import itertools
 import pytest
 from rich.console import Console
 
-from project_migration.model.status import State, Status
+from project_migration.model.status import Status
 from project_migration.observing import display
 from project_migration.observing.display import Bars, Lines, Silent, display_for, transitions
 
@@ -77,16 +77,6 @@ def test_another_round_is_told_from_its_beginning() -> None:
     assert before.itinerary is not None
     assert after.itinerary is not None
     assert "copy begun" in list(transitions(before, after))
-
-
-def test_another_attempt_is_told_with_the_reason() -> None:
-    def attempt(number: int, message: str = "") -> Status:
-        unit = samples.unit("data", 1, None, attempt=number, message=message, state=State.PENDING)
-        return Status(steps=(samples.step("copy", 0, units=(unit,)),))
-
-    assert list(transitions(attempt(1), attempt(2, "the disk is gone"))) == [
-        "copy data: attempt 2 follows: the disk is gone"
-    ]
 
 
 def test_a_long_step_says_how_far_it_is_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,18 @@ from project_migration.model.conditions import End
 from project_migration.model.document import Mode, Volume, VolumePair
 from project_migration.model.status import State, Status, StepStatus, UnitStatus, WorkloadState, WorkloadStatus
 
-#: Counts that sum up others, or measure rather than count. They have places of their own.
-MEASURES = frozenset({"entries", "bytes", "diskBytes", "freeBytes", "freeInodes", "bytesThere"})
+#: Kinds of objects, as the copy and the survey count them.
+KINDS = ("files", "directories", "symlinks", "hardLinks", "specials", "special", "sockets")
+
+#: What a copy did with them, and what that means.
+DEEDS: Mapping[str, str] = {
+    "copied": "copied",
+    "alreadyThere": "there already",
+    "replaced": "replaced on the target",
+    "metadataFixed": "given times, modes or attributes",
+    "owned": "given their owner",
+    "deleted": "deleted on the target, which alone had them",
+}
 
 #: Counts of what did not arrive as it was, in the order of their weight, and what they mean.
 LEFT_OUT: Mapping[str, str] = {
@@ -28,6 +38,7 @@ LEFT_OUT: Mapping[str, str] = {
     "skipped": "of a kind that cannot be moved",
     "excluded": "left out as the document or .exportignore says",
     "extra": "on the target only, and left there",
+    "notDeleted": "on the target only, and could not be deleted",
 }
 
 
@@ -76,7 +87,10 @@ class Pair:
     items: int
     bytes: int
     seconds: float | None
+    bytes_copied: int
+    """In this round: less than ``bytes`` when some of it was there already."""
     kinds: tuple[tuple[str, int], ...]
+    deeds: tuple[tuple[str, int], ...]
     left_out: tuple[Named, ...]
     digest: str
     message: str
@@ -85,7 +99,7 @@ class Pair:
 
     @property
     def rate(self) -> float | None:
-        return self.bytes / self.seconds if self.seconds else None
+        return self.bytes_copied / self.seconds if self.seconds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +245,9 @@ def _pair(pair: VolumePair, units: Mapping[str, UnitStatus]) -> Pair:
         items=counts.get("entries", 0),
         bytes=counts.get("bytes", 0),
         seconds=(lane_end - lane_start).total_seconds() if lane_start and lane_end else None,
-        kinds=tuple((kind, n) for kind, n in counts.items() if n and kind not in MEASURES and kind not in LEFT_OUT),
+        bytes_copied=counts.get("bytesCopied", counts.get("bytes", 0)),
+        kinds=tuple((kind, counts[kind]) for kind in KINDS if counts.get(kind)),
+        deeds=tuple((DEEDS[deed], counts[deed]) for deed in DEEDS if counts.get(deed)),
         left_out=tuple(_left_out(unit for unit in (surveyed, copied, proved) if unit)),
         digest=proved.digest if proved else "",
         message=next((u.message for u in (proved, copied, surveyed) if u and u.state is State.FAILED), ""),

@@ -14,6 +14,9 @@ MIB = 1024 * 1024
 SLOW_BYTES, FAST_BYTES = 60 * MIB, 600 * MIB
 SLOW_OBJECTS, FAST_OBJECTS = 100, 2000
 
+#: What a migration takes that moves nothing: looks, locks, starts of helpers.
+LEAST, LEAST_SLOW = 3.0, 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -42,4 +45,5 @@ def estimate(told: Account, transfer: Transfer) -> Estimate | None:
     words = f"disks of {human_bytes(SLOW_BYTES)} to {human_bytes(FAST_BYTES)} a second, {workers} files at a time"
     if limit:
         words += f", at most {human_bytes(limit)} a second by transfer.bandwidth"
-    return Estimate(seconds(fast, FAST_OBJECTS), seconds(slow, SLOW_OBJECTS), words)
+    shortest, longest = LEAST + seconds(fast, FAST_OBJECTS), LEAST_SLOW + seconds(slow, SLOW_OBJECTS)
+    return Estimate(shortest, longest, words)

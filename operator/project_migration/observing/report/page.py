@@ -56,7 +56,8 @@ def tiles(told: Account) -> list[tuple[str, str, str]]:
         found.append((f"{progress.percent} %", "done", f"{human_bytes(progress.bytes_done)} in this step"))
     if told.seconds is not None:
         copying = sum(pair.seconds or 0.0 for pair in told.pairs)
-        rate = f"{human_bytes(told.bytes / copying)}/s while copying" if copying and told.bytes else ""
+        copied = sum(pair.bytes_copied for pair in told.pairs)
+        rate = f"{human_bytes(copied / copying)}/s while copying" if copying and copied else ""
         found.append((words.whole_seconds(told.seconds), "from start to end", rate))
     if told.downtime is not None:
         count = len(told.status.workloads)

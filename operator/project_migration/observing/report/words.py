@@ -46,7 +46,9 @@ def pair_sentence(pair: Pair) -> str:
     text = f"{objects(pair.items)}, {human_bytes(pair.bytes)}"
     if pair.seconds:
         text += f" in {whole_seconds(pair.seconds)}"
-        if pair.rate:
+        if pair.bytes_copied < pair.bytes:
+            text += f", {human_bytes(pair.bytes - pair.bytes_copied)} of it there already"
+        elif pair.rate:
             text += f" ({human_bytes(pair.rate)}/s)"
     return text
 
