@@ -64,3 +64,10 @@ def equal(have: Attributes, want: Attributes) -> bool:
     if not have and not want:
         return True
     return all(have.get(name) == value for name, value in want.items()) and not stale(have, want)
+
+
+def unprivileged(attrs: Attributes) -> Attributes:
+    """Those that any owner of a file can give it."""
+    if not attrs:
+        return attrs
+    return {name: value for name, value in attrs.items() if not is_privilege(name)}

@@ -90,6 +90,8 @@ def scratch(job: Job) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another helper may be using it
+            directory.parent.rmdir()
 
 
 def open_many_files() -> None:

@@ -138,13 +138,7 @@ class Dresser:
             return False
         if self._ownership.keeps_privileges:
             return attributes.equal(attrs_now, attrs)
-        return attributes.equal(_unprivileged(attrs_now), _unprivileged(attrs))
-
-
-def _unprivileged(attrs: Attributes) -> Attributes:
-    if not attrs:
-        return attrs
-    return {name: value for name, value in attrs.items() if not attributes.is_privilege(name)}
+        return attributes.equal(attributes.unprivileged(attrs_now), attributes.unprivileged(attrs))
 
 
 def _note(error: OSError, what: str, into: list[str]) -> None:
