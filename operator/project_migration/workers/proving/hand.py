@@ -160,11 +160,8 @@ class ProofHand:
             if self._outbox.others_idle and left > DIVISIBLE:
                 cut = ordered[number + 1 + left // 2]
                 self._outbox.give(task._replace(first=cut))
-                rest = {
-                    side: {n: d for n, d in names.items() if _between(n, name, cut)} for side, names in found.items()
-                }
                 self._need(task, needed)
-                self._names(task._replace(last=cut), directories, rest)
+                self._names(task._replace(last=cut), directories, _part_of(found, name, cut))
                 return
         self._need(task, needed)
 
