@@ -324,3 +324,21 @@ def test_a_lock_that_is_never_given_back_ends_the_wait() -> None:
     status = run(cluster, second)
     assert status.failure_reason == "LockTimeout"
     assert "ml/first" in status.failure
+
+
+@pytest.mark.parametrize(("consenting", "reason"), [(False, "NamespaceNotAllowed"), (True, "NotSupportedYet")])
+def test_a_claim_of_another_namespace_is_never_mounted(consenting: bool, reason: str) -> None:
+    cluster = a_cluster()
+    cluster.consenting = frozenset({"victim"} if consenting else ())
+    pairs = [
+        {
+            "name": "data",
+            "source": {"claimName": "data-old", "namespace": "victim"},
+            "target": {"claimName": "data-new"},
+        }
+    ]
+    key = cluster.add(a_document(volumes={"pairs": pairs}, quiesce={}))
+    cluster.workloads.clear()
+    status = run(cluster, key)
+    assert (status.phase, status.failure_reason) == ("Failed", reason)
+    assert cluster.offered == [], "not even as a dry run"

@@ -127,6 +127,10 @@ class FakeCluster:
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     """By unit: what its survey finds, beside the defaults."""
     refused: dict[str, Failure] = field(default_factory=dict)
+    consenting: frozenset[str] = frozenset()
+    """Other namespaces that allow migrations from here."""
+    offered: list[HelperSpec] = field(default_factory=list)
+    """What was offered to admission as a dry run."""
     events: list[tuple[Key, Announce]] = field(default_factory=list)
     watcher: Watcher | None = None
     """Told of helpers that begin and of saves, for tests that hold invariants against them."""
@@ -252,8 +256,10 @@ class FakeBackend:
 
     def observe(self, migration: Migration, questions: Questions) -> World:
         cluster = self.cluster
+        cluster.offered.extend(questions.dry_run)
         return World(
             now=cluster.now,
+            consenting=cluster.consenting & questions.other_namespaces,
             claims={key: self._claim(migration, key) for key in questions.claims},
             workloads={ref: self._workload(ref) for ref in questions.workloads},
             helpers={

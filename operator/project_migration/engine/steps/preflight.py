@@ -51,8 +51,8 @@ class Preflight:
         """One helper of each kind that the migration will make, as it will be made."""
         platform = platform_of(view)
         works = (
-            *((self.id, work) for work in platform.surveys(view.spec)[:1]),
-            *(("copy", work) for work in platform.copies(view.spec, share=1, written=False)[:1]),
+            *((self.id, work) for work in _at_home(view, platform.surveys(view.spec))[:1]),
+            *(("copy", work) for work in _at_home(view, platform.copies(view.spec, share=1, written=False))[:1]),
         )
         blind = Context(view.migration, view.status, view.platform, view.pace, World(now=NEVER))
         return tuple(helper_spec(blind, step, work, 1) for step, work in works)
@@ -94,6 +94,12 @@ class Preflight:
             units.append(_failed(UnitStatus(name=WHOLE), whole, context))
         step = step.model_copy(update={"units": tuple(units)})
         return Outcome.wait(with_step(context.status, step), "looking at the volumes", again_in=0.0)
+
+
+def _at_home(view: View, works: tuple[UnitWork, ...]) -> tuple[UnitWork, ...]:
+    """Those whose volumes a pod in the migration's namespace can mount; the checks speak of the others."""
+    own = (None, view.migration.key.namespace)
+    return tuple(work for work in works if all(mount.volume.namespace in own for mount in work.mounts))
 
 
 def platform_of(view: View) -> Platform:
