@@ -175,7 +175,7 @@ def _copied(job: Job, params: Params, settings: Settings, roots: tuple[int, int]
     crew.counts[Count.ENTRIES] = crew.counts[Count.DIRECTORIES] = 1  # the root, which no directory lists
     try:
         with crew:
-            crew.work([Directory("", "", int(Flag.NONE))])
+            crew.work([Directory("", "", Flag.NONE)])
             crew.work(ledger.links())
             for at in ledger.depths():
                 crew.work(ledger.late(at))

@@ -48,8 +48,8 @@ class Finisher:
         else:
             self._placer.give_dressed(verdict, task.source, losses)
 
-    def put_off(self, task: Directory, listed: os.stat_result, more: Flag = Flag.NONE) -> None:
-        flags = int(task.flags & _KEPT | more)
+    def put_off(self, task: Directory, listed: os.stat_result, more: int = Flag.NONE) -> None:
+        flags = task.flags & _KEPT | more
         times = listed.st_mtime_ns, listed.st_ctime_ns
         self._outbox.note(LateNote((task.source, task.target, flags, task.shown, *times)))
 

@@ -160,7 +160,7 @@ class CopyHand:
                 verdict = Verdict.TAKE
                 if not selection.takes_all:
                     verdict = selection.judge(join(path, name), kind is Kind.DIRECTORY)
-                entries.append((name, kind, verdict))
+                entries.append((name, int(kind), int(verdict)))
                 if len(entries) >= limit:
                     yield entries
                     entries, limit = [], PIECE
@@ -252,7 +252,7 @@ class CopyHand:
             made = self._make(descriptor, split(target)[1])
             descriptor = self._target.directory(target)
             flags = Flag.TENTATIVE | (Flag.MADE if made else Flag.NONE)
-            self._outbox.note(LateNote((source, target, int(flags), "", 0, 0)))
+            self._outbox.note(LateNote((source, target, flags, "", 0, 0)))
         return descriptor
 
     def _make(self, parent: int, name: str) -> bool:
@@ -289,7 +289,7 @@ class CopyHand:
                 breathe()
             if self._outbox.others_idle and len(entries) - number > DIVISIBLE:
                 middle = number + 1 + (len(entries) - number) // 2
-                flags = int(place.flags)
+                flags = place.flags
                 self._outbox.give(Names(place.source, place.target, flags, tentative, tuple(entries[middle:])))
                 place.late = True
                 rest = self._entries(place, entries[number + 1 : middle], tentative)
@@ -300,7 +300,7 @@ class CopyHand:
         staged = set()
         for name, verdict in directories:
             if verdict == Verdict.ENTER:
-                self._enter(place.source, place.target, int(place.flags), name, tentative)
+                self._enter(place.source, place.target, place.flags, name, tentative)
                 place.late = True
             elif verdict == Verdict.TAKE:
                 try:
@@ -322,13 +322,13 @@ class CopyHand:
             if there is not None:
                 self._placer.clear(place, name, there)
             os.mkdir(name, 0o700, dir_fd=place.to_fd)
-            self._outbox.give(Directory(source, join(place.target, name), int(fresh)))
+            self._outbox.give(Directory(source, join(place.target, name), fresh))
             return ""
         # not shown before it is whole; what an earlier run began is gone on with
         staged = staged_name(self._settings.prefix, name)
         made = self._make(place.to_fd, staged)
         flags = fresh if made else Flag.STAGED | Flag.MADE
-        self._outbox.give(Directory(source, join(place.target, staged), int(flags), name))
+        self._outbox.give(Directory(source, join(place.target, staged), flags, name))
         place.late = True
         return staged
 

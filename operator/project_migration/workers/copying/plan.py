@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import NamedTuple
 
 from project_migration.workers.crew import Wire
@@ -74,8 +74,8 @@ class Kind(IntEnum):
     OTHER = 3
 
 
-class Flag(IntFlag):
-    """What is known of a target directory before it is looked at."""
+class Flag:
+    """Bits that say what is known of a target directory. Plain integers: they travel, and are asked for every file."""
 
     NONE = 0
     FRESH = 1  # we just made it, so it is empty
