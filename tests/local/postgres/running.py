@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -30,6 +31,10 @@ class Case:
     users: Mapping[str, str] = field(default_factory=dict)
     passwords: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: Of the target: ``sslmode`` and the like, and a CA's file.
+    target_options: Mapping[str, Any] = field(default_factory=dict)
+    authority: Path | None = None
+    said: str = ""
 
     def request(self, worker: str, step: str = "", **params: Any) -> Request:
         roots = {"workspace": str(self._made("workspace"))}
@@ -40,6 +45,10 @@ class Case:
             (folder / "password").write_text(self.passwords.get(side, PASSWORD) + "\n")
             roots[f"{side}-credentials"] = str(folder)
             named[side] = {"host": server.host, "port": server.port, "database": database}
+        named["target"] |= self.target_options
+        if self.authority:
+            shutil.copy(self.authority, self._made("target-ca") / "ca.crt")
+            roots["target-ca"] = str(self.directory / "target-ca")
         if "backup" in params:
             roots["backup"] = str(self._made(params.pop("backup")))
         return Request(

@@ -20,7 +20,7 @@ from project_migration.workers.postgres.selection import LeftOut
 from project_migration.workers.postgres.session import quoted
 
 #: Catalogue oids in an entry's head (``src/include/catalog``): what an entry's oid is the oid of.
-PG_CLASS, PG_CONSTRAINT = 1259, 2606
+PG_CLASS, PG_CONSTRAINT, PG_PUBLICATION_TABLE = 1259, 2606, 6106
 
 _HEAD = re.compile(
     r"^--\n-- TOC entry (\d+) \(class (\d+) OID (\d+)\)\n(?:-- Dependencies: ([\d ]*)\n)?"

@@ -14,7 +14,7 @@ import psycopg
 
 from project_migration.workers import reasons
 from project_migration.workers.postgres import failures
-from project_migration.workers.postgres.archive import PG_CLASS, PG_CONSTRAINT, Entry
+from project_migration.workers.postgres.archive import PG_CLASS, PG_CONSTRAINT, PG_PUBLICATION_TABLE, Entry
 from project_migration.workers.postgres.catalog import Table
 from project_migration.workers.postgres.schedule import Sessions, Task
 from project_migration.workers.postgres.session import Connection, rows, run
@@ -45,11 +45,13 @@ SELECT k.oid, k.conrelid, k.confrelid, c.relkind = 'r' AND (f.oid IS NULL OR f.r
   FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
   LEFT JOIN pg_catalog.pg_class AS f ON f.oid = k.confrelid WHERE k.oid >= 16384
 """
+_PUBLISHED = "SELECT oid, 0::oid, prrelid, false FROM pg_catalog.pg_publication_rel"
 
 
 def places(source: Connection) -> dict[tuple[int, int], Place]:
     found: dict[tuple[int, int], Place] = {}
-    for catalog, query in ((PG_CLASS, _INDEXES), (PG_CONSTRAINT, _CONSTRAINTS)):
+    queries = ((PG_CLASS, _INDEXES), (PG_CONSTRAINT, _CONSTRAINTS), (PG_PUBLICATION_TABLE, _PUBLISHED))
+    for catalog, query in queries:
         found |= {(catalog, oid): Place(*place) for oid, *place in rows(source, query)}
     return found
 
@@ -59,7 +61,7 @@ class Built:
     tasks: tuple[Task, ...]
     #: What one session runs afterwards.
     rest: tuple[Entry, ...]
-    #: Foreign keys that point to a table which stays behind.
+    #: Foreign keys that point to a table which stays behind, and its place in publications.
     left_out: tuple[Entry, ...]
 
 
@@ -76,7 +78,7 @@ def divide(
     without: list[Entry] = []
     for entry in entries:
         place = where.get((entry.catalog, entry.oid))
-        if place and entry.kind == "FK CONSTRAINT" and place.other in left_out:
+        if place and place.other in left_out:
             without.append(entry)
         elif place and place.plain and entry.kind in ("INDEX", "CONSTRAINT", "FK CONSTRAINT"):
             tasks.append(_task(entry, place, tables, built))

@@ -11,16 +11,15 @@ from __future__ import annotations
 import psycopg
 
 from project_migration.model.records import Record
-from project_migration.workers.harness import Job, main
+from project_migration.workers.harness import Job
 from project_migration.workers.postgres import failures, journal, reading
 from project_migration.workers.postgres.endpoint import Endpoint
-from project_migration.workers.postgres.session import forget_environment
+from project_migration.workers.postgres.program import main
 
 UNFINISHED, EVERYTHING, NOTE = "Unfinished", "Everything", "Note"
 
 
 def work(job: Job) -> Record:
-    forget_environment()
     what = reading.choice(job.request.params, "what", (UNFINISHED, EVERYTHING, NOTE))
     with journal.writer(Endpoint.from_job(job, "target")) as session:
         try:
@@ -39,4 +38,4 @@ def work(job: Job) -> Record:
 
 
 if __name__ == "__main__":
-    main("postgres.clear", __doc__ or "", (), work)
+    main("clear", __doc__ or "", (), work)

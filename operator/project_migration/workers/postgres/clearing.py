@@ -86,7 +86,10 @@ _DEFAULT_KINDS = {
 
 
 def _listing(kind: _Kind) -> str:
-    free = NOT_OF_EXTENSION.format(catalog=f"pg_catalog.{kind.catalog}", oid="o.oid")
+    # 'i': a part of another object, which takes it along
+    free = NOT_OF_EXTENSION.replace("= 'e'", "IN ('e', 'i') AND d.objsubid = 0").format(
+        catalog=f"pg_catalog.{kind.catalog}", oid="o.oid"
+    )
     return _LISTED.format(catalog=kind.catalog, where=kind.where, not_of_extension=free)
 
 

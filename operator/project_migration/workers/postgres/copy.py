@@ -23,7 +23,7 @@ import psycopg
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
-from project_migration.workers.harness import Job, main
+from project_migration.workers.harness import Job
 from project_migration.workers.postgres import archive as archives
 from project_migration.workers.postgres import (
     building,
@@ -38,12 +38,12 @@ from project_migration.workers.postgres import (
     tools,
 )
 from project_migration.workers.postgres.endpoint import Endpoint
+from project_migration.workers.postgres.program import main
 from project_migration.workers.postgres.schedule import Crew, Sessions, Task
 from project_migration.workers.postgres.selection import LeftOut, Selection, left_out
 from project_migration.workers.postgres.session import (
     Connection,
     connect,
-    forget_environment,
     join_snapshot,
     major,
     opened,
@@ -60,7 +60,6 @@ Counts = dict[str, int]
 
 
 def work(job: Job) -> Record:
-    forget_environment()
     params = job.request.params
     Selection.from_params(params)
     choices = requirements.Choices.from_params(params)
@@ -314,4 +313,4 @@ class Copier:
 
 
 if __name__ == "__main__":
-    main("postgres.copy", __doc__ or "", (), work)
+    main("copy", __doc__ or "", (), work)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from project_migration.model.records import Progress, Record
-from project_migration.workers.harness import Job, WrongRequest, main
+from project_migration.workers.harness import Job, WrongRequest
 from project_migration.workers.postgres import catalog, contents, failures, reading, tools
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.manifest import (
@@ -24,14 +24,14 @@ from project_migration.workers.postgres.manifest import (
     read_files,
     sync_files,
 )
+from project_migration.workers.postgres.program import main
 from project_migration.workers.postgres.selection import Selection, left_out
-from project_migration.workers.postgres.session import forget_environment, major, snapshot
+from project_migration.workers.postgres.session import major, snapshot
 
 HALF = ".half"
 
 
 def work(job: Job) -> Record:
-    forget_environment()
     params = job.request.params
     endpoint = Endpoint.from_job(job, reading.choice(params, "side", ("target", "source")))
     place = backup_directory(job)
@@ -121,4 +121,4 @@ def counts(manifest: Manifest) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main("postgres.dump", __doc__ or "", ("backup",), work)
+    main("dump", __doc__ or "", ("backup",), work)

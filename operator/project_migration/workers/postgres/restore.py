@@ -17,21 +17,21 @@ import psycopg
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
-from project_migration.workers.harness import Job, main
+from project_migration.workers.harness import Job
 from project_migration.workers.postgres import contents, failures, journal, reading, tools
 from project_migration.workers.postgres.dump import backup_directory, counts
 from project_migration.workers.postgres.endpoint import WRITING_TOOL, Endpoint
 from project_migration.workers.postgres.manifest import DUMP, Manifest, compare_files, read_files
+from project_migration.workers.postgres.program import main
 from project_migration.workers.postgres.requirements import DROP, KEEP
 from project_migration.workers.postgres.selection import LeftOut, Selection
-from project_migration.workers.postgres.session import Connection, forget_environment, major, snapshot
+from project_migration.workers.postgres.session import Connection, major, snapshot
 
 _SCHEMA = re.compile(r"^\d+; 2615 \d+ SCHEMA - (.*) [^ ]*$")
 _EXTENSION_COMMENT = re.compile(r"^\d+; 0 0 COMMENT - EXTENSION ")
 
 
 def work(job: Job) -> Record:
-    forget_environment()
     params = job.request.params
     place = backup_directory(job)
     manifest = Manifest.read(place)
@@ -133,4 +133,4 @@ def _compare(job: Job, target: Endpoint, manifest: Manifest) -> None:
 
 
 if __name__ == "__main__":
-    main("postgres.restore", __doc__ or "", ("backup",), work)
+    main("restore", __doc__ or "", ("backup",), work)

@@ -19,11 +19,12 @@ from typing import Any
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
-from project_migration.workers.harness import Job, main
+from project_migration.workers.harness import Job
 from project_migration.workers.postgres import catalog, clearing, journal, reading, requirements, tools
 from project_migration.workers.postgres.endpoint import Endpoint
+from project_migration.workers.postgres.program import main
 from project_migration.workers.postgres.selection import Selection, left_out
-from project_migration.workers.postgres.session import Connection, connect, forget_environment, major, rows, value
+from project_migration.workers.postgres.session import Connection, connect, major, rows, value
 
 PROBLEMS_LIMIT = 12
 LARGEST = 5
@@ -61,7 +62,6 @@ SELECT unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting AS s JOIN pg_catal
 
 
 def work(job: Job) -> Record:
-    forget_environment()
     selection = Selection.from_params(job.request.params)
     choices = requirements.Choices.from_params(job.request.params)
     facts: dict[str, dict[str, Any]] = {}
@@ -164,4 +164,4 @@ def _told(problem: reasons.Refusal) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main("postgres.survey", __doc__ or "", (), work)
+    main("survey", __doc__ or "", (), work)

@@ -17,16 +17,16 @@ import psycopg
 
 from project_migration.model.records import Record
 from project_migration.workers import reasons
-from project_migration.workers.harness import Job, main
+from project_migration.workers.harness import Job
 from project_migration.workers.postgres import failures, reading, requirements, schema_facts
 from project_migration.workers.postgres.contents import Meter, Side, read
 from project_migration.workers.postgres.endpoint import Endpoint
+from project_migration.workers.postgres.program import main
 from project_migration.workers.postgres.selection import LeftOut, Selection, left_out
-from project_migration.workers.postgres.session import Connection, forget_environment, rows, snapshot
+from project_migration.workers.postgres.session import Connection, rows, snapshot
 
 
 def work(job: Job) -> Record:
-    forget_environment()
     params = job.request.params
     selection, choices = Selection.from_params(params), requirements.Choices.from_params(params)
     with ExitStack() as stack:
@@ -75,6 +75,10 @@ def _forget_left_out(sides: list[Side], left: LeftOut, choices: requirements.Cho
             target.found.pop(key, None)
     if left.relations or left.schemas:
         away = dependents(source.leader, left)
+        # a publication's tables are one fact
+        for side in sides:
+            for key in [key for key in side.found if key[0] == "publication"]:
+                side.found.pop(key)
         for key in [key for key in source.found if _touches(key, away)]:
             source.found.pop(key)
 
@@ -106,7 +110,7 @@ def _judge(job: Job, source: Mapping[tuple[str, str], str], target: Mapping[tupl
         "extra": lambda key: key not in source,
         "different": lambda key: key in source and key in target and source[key] != target[key],
     }
-    counts = {kind: 0 for kind in kinds}
+    counts = dict.fromkeys(kinds, 0)
     for key in sorted({*source, *target}):
         for kind, holds in kinds.items():
             if holds(key):
@@ -142,4 +146,4 @@ def _totals(found: Mapping[tuple[str, str], str]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main("postgres.verify", __doc__ or "", (), work)
+    main("verify", __doc__ or "", (), work)
