@@ -49,6 +49,16 @@ def test_a_helper_is_ending_until_its_job_is_gone_and_its_pods_have_ended() -> N
     assert phase_of(None, [a_pod(phase="Succeeded")]) is HelperPhase.FINISHED
 
 
+def test_a_sidecar_that_admission_injected_does_not_keep_a_helper_running() -> None:
+    sidecar = {"name": "istio-proxy", "state": RUNNING}
+    done = a_pod(status=with_containers(sidecar, container(TERMINATED)))
+    assert phase_of(a_job(), [done]) is HelperPhase.FINISHED
+    assert (
+        phase_of(a_job(), [a_pod(status=with_containers(sidecar, container({"waiting": {}})))]) is HelperPhase.PENDING
+    )
+    assert phase_of(a_job(), [a_pod(status=with_containers(sidecar, container(RUNNING)))]) is HelperPhase.RUNNING
+
+
 def test_the_pod_that_may_still_write_counts_before_a_younger_one() -> None:
     old = a_pod("old", phase="Running", creationTimestamp="2026-01-01T00:00:00Z")
     young = a_pod("young", phase="Failed", creationTimestamp="2026-01-02T00:00:00Z")

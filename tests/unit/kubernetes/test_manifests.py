@@ -81,6 +81,13 @@ def test_a_job_goes_with_its_migration_and_never_blocks_its_deletion() -> None:
     assert owner["blockOwnerDeletion"] is False
 
 
+def test_no_mesh_and_no_autoscaler_disturbs_a_helper() -> None:
+    meta = job(a_helper(), a_migration(), some_settings())["spec"]["template"]["metadata"]
+    assert meta["labels"]["sidecar.istio.io/inject"] == "false"
+    assert meta["annotations"]["linkerd.io/inject"] == "disabled"
+    assert meta["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
 def test_a_source_is_read_only_twice_over() -> None:
     spec = pod_spec()
     volumes = {volume["name"]: volume.get("persistentVolumeClaim") for volume in spec["volumes"]}
@@ -145,7 +152,7 @@ def test_where_a_helper_runs_is_as_the_document_and_the_volume_say() -> None:
         }
     )
     spec = pod_spec(helper=helper, nodes=("a", "b"))
-    assert spec["nodeSelector"] == {"disk": "fast"}
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", "disk": "fast"}
     assert spec["tolerations"] == [{"key": "night", "operator": "Exists", "tolerationSeconds": 5}]
     assert spec["containers"][0]["resources"] == {"requests": {"cpu": "2"}, "limits": {"memory": "3Gi"}}
     terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]

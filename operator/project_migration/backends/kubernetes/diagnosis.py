@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from project_migration.backends.kubernetes.manifests import CONTAINER
 from project_migration.backends.kubernetes.pods import container_statuses
 from project_migration.backends.kubernetes.resources import Json
 from project_migration.model.errors import Failure, Reason
@@ -40,6 +41,11 @@ NODE_IS_GONE = frozenset({"DeletionByPodGC", "DeletionByTaintManager"})
 
 #: 128 + SIGKILL, 128 + SIGTERM: somebody ended the program from outside.
 KILLED, TERMINATED = 137, 143
+
+
+def helper_statuses(pod: Json) -> list[Json]:
+    """Of the one container that mounts anything; what admission injected beside it may run on."""
+    return [status for status in container_statuses(pod) if status.get("name") == CONTAINER]
 
 
 def pending_failure(pod: Json | None, events: Sequence[Json]) -> Failure | None:
@@ -92,7 +98,7 @@ def end_failure(pod: Json | None, log: str) -> Failure:
     if disrupted is not None:
         return disrupted
     terminated = next(
-        (ended for found in container_statuses(pod) if (ended := (found.get("state") or {}).get("terminated"))), None
+        (ended for found in helper_statuses(pod) if (ended := (found.get("state") or {}).get("terminated"))), None
     )
     if terminated is None:
         said = status.get("message") or status.get("reason") or "its pod ended before its program began"

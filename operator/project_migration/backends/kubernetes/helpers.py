@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 
 from project_migration.backends.kubernetes.client import Client
-from project_migration.backends.kubernetes.diagnosis import end_failure, pending_failure
+from project_migration.backends.kubernetes.diagnosis import end_failure, helper_statuses, pending_failure
 from project_migration.backends.kubernetes.manifests import CONTAINER
-from project_migration.backends.kubernetes.pods import container_statuses, ended, runs
+from project_migration.backends.kubernetes.pods import ended
 from project_migration.backends.kubernetes.resources import (
     EVENTS,
     JOBS,
@@ -73,9 +73,13 @@ def newest(pods: Iterable[Json]) -> Json | None:
     return max(pods, key=lambda pod: (not ended(pod), str(metadata(pod).get("creationTimestamp", ""))), default=None)
 
 
+def program_runs(pod: Json) -> bool:
+    return any("running" in (status.get("state") or {}) for status in helper_statuses(pod))
+
+
 def program_ended(pod: Json) -> bool:
     """Whether its program ended, which shows in the container's state some moments before the pod's phase."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    statuses = helper_statuses(pod)
     return ended(pod) or (bool(statuses) and all("terminated" in (found.get("state") or {}) for found in statuses))
 
 
@@ -85,7 +89,7 @@ def phase_of(job: Json | None, pods: Sequence[Json]) -> HelperPhase:
         return HelperPhase.FINISHED if all(map(ended, pods)) else HelperPhase.ENDING
     if deleting(job):
         return HelperPhase.ENDING
-    if any(map(runs, pods)):
+    if any(map(program_runs, pods)):
         return HelperPhase.RUNNING
     if all(map(program_ended, pods)) if pods else job_ended(job):
         return HelperPhase.FINISHED
@@ -100,9 +104,9 @@ def job_ended(job: Json) -> bool:
 
 def record_of(pod: Json) -> Record | None:
     """The record in the container's termination message; None for anything that is no whole record."""
-    for status in container_statuses(pod):
+    for status in helper_statuses(pod):
         message = ((status.get("state") or {}).get("terminated") or {}).get("message")
-        if status.get("name") == CONTAINER and message:
+        if message:
             try:
                 return Record.from_json(message)
             except ValueError:

@@ -45,6 +45,19 @@ NAME_LIMIT = 63
 #: have any are counted as not preserved.
 OWNERS_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD")
 
+#: A mesh's sidecar would outlive the worker, and an autoscaler would move a copy of some hours for a better fit.
+#: https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/, https://linkerd.io/2/features/proxy-injection/
+#: https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md, https://karpenter.sh/docs/concepts/disruption/
+UNDISTURBED = {
+    "sidecar.istio.io/inject": "false",
+    "linkerd.io/inject": "disabled",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+
+#: Our image is one for Linux; what the document says comes on top.
+LINUX = {"kubernetes.io/os": "linux"}
+
 _WORKER = re.compile(r"^[a-z][a-z0-9_]*$")
 _ROOT = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _LABEL = re.compile(r"^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$")
@@ -118,8 +131,8 @@ def pod_template(spec: HelperSpec, migration: Migration, settings: Settings) -> 
     request = _with_roots(spec, mounts)
     return {
         "metadata": {
-            "labels": labels(spec.request),
-            "annotations": {NAME: migration.key.name, REQUEST: request.to_json()},
+            "labels": {**labels(spec.request), "sidecar.istio.io/inject": "false"},
+            "annotations": {NAME: migration.key.name, REQUEST: request.to_json(), **UNDISTURBED},
         },
         "spec": {
             "restartPolicy": "Never",
@@ -300,9 +313,7 @@ def _volumes(mounts: Iterable[Mount], settings: Settings, *, claimless_workspace
 
 
 def _placement(helper: Helper, nodes: tuple[str, ...]) -> Json:
-    placement: Json = {}
-    if helper.node_selector:
-        placement["nodeSelector"] = dict(helper.node_selector)
+    placement: Json = {"nodeSelector": {**LINUX, **helper.node_selector}}
     if helper.tolerations:
         placement["tolerations"] = [
             toleration.model_dump(by_alias=True, exclude_none=True) for toleration in helper.tolerations
