@@ -66,6 +66,7 @@ params: include, exclude  lists of gitignore patterns; what is not taken is not 
         bandwidth         bytes a second at most, null for all there is
         delete            remove what the source lacks            (false)
         requireEmpty      refuse a target that holds anything but this migration's own work (false)
+        release           take the mark off the target once all is there (false)
         specials          "Fail" when a device or pipe cannot be made, or "Skip" all of them
         compare           "Metadata": size and time tell whether a file is there; "Checksum": its content does
         expectedEntries, expectedBytes   totals for progress, as a survey found them
@@ -116,7 +117,9 @@ def copy(job: Job) -> Record:
             mark.write(marks.Owner.of(job.request))
             settings = replace(settings, granularity=mark.granularity())
             record = _copied(job, params, settings, (source, target), directory)
-            if record.succeeded:
+            if record.succeeded and params.flag("release"):
+                marks.lift(mark, target)
+            elif record.succeeded:
                 mark.write(marks.Owner.of(job.request, finished=True))
             return record
 

@@ -110,15 +110,12 @@ def release(job: Job) -> Record:
 
 
 def _released(job: Job, params: Params, target: int, owner: marks.Owner | None) -> Record:
-    before = os.fstat(target)
     with marks.hold(target) as mark:
         # a copy that ended well has seen every directory: nothing half made is left, and none has to be looked for
         counts = [0, 0] if owner is not None and owner.finished else _swept(job, params, target)
         if not counts[FAILED]:
-            mark.remove()
+            marks.lift(mark, target)
             counts[REMOVED] += 1
-    with contextlib.suppress(PermissionError):  # a volume's root may be somebody else's: its times are too
-        os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
     sync(target)
     told = {"removed": counts[REMOVED], "failed": counts[FAILED]}
     if counts[FAILED]:

@@ -119,6 +119,15 @@ class Mark:
         )
 
 
+def lift(mark: Mark, root: int) -> None:
+    """Takes the mark off a target that is whole, and leaves no trace of that in its root's times."""
+    before = os.fstat(root)
+    mark.remove()
+    with contextlib.suppress(PermissionError):  # a volume's root may be somebody else's: its times are too
+        os.utime(root, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.fsync(root)
+
+
 @contextlib.contextmanager
 def hold(root: int) -> Iterator[Mark]:
     """Makes the mark's directory and takes its lock, which processes forked meanwhile keep with us.
