@@ -318,7 +318,7 @@ class _Watch:
 def _idle_and_all() -> tuple[int, int]:
     """Ticks that all cores spent idle or waiting for a disk, and all ticks: the first line of proc_stat(5)."""
     try:
-        with open("/proc/stat", encoding="ascii") as stream:
+        with open("/proc/stat", encoding="utf-8") as stream:
             ticks = [int(field) for field in stream.readline().split()[1:9]]
     except (OSError, ValueError):
         return 0, 0

@@ -71,7 +71,7 @@ class Capability(IntEnum):
 def effective_capabilities(status: str | None = None) -> frozenset[Capability]:
     """What the kernel lets this process do, from ``/proc/self/status``; ``status`` is its text, for tests."""
     if status is None:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as stream:
             status = stream.read()
     line = next((line for line in status.splitlines() if line.startswith("CapEff:")), "CapEff: 0")
     bits = int(line.split()[1], 16)
@@ -85,7 +85,7 @@ def in_user_namespace(uid_map: str | None = None) -> bool:
     """
     if uid_map is None:
         try:
-            with open("/proc/self/uid_map", encoding="ascii") as stream:
+            with open("/proc/self/uid_map", encoding="utf-8") as stream:
                 uid_map = stream.read()
         except OSError:
             return False

@@ -41,11 +41,12 @@ class Tree:
 
     def __init__(self, root: int, *, read_only: bool, capacity: int = 32) -> None:
         self._open: dict[str, int] = {}
-        self._root = root
         self._capacity = capacity
         #: Reading a source must not change its access times, where we may ask for that.
         self._noatime = os.O_NOATIME if read_only else 0
         self._repairs = not read_only
+        # of our own: lanes that listed one descriptor would share its place in the listing
+        self._root = self.step(root, ".")
 
     def directory(self, path: str) -> int:
         """The descriptor of a directory. Raises ``OSError``: ELOOP or ENOTDIR when a link stands in its way."""
@@ -101,6 +102,7 @@ class Tree:
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()
+        os.close(self._root)
 
 
 def unlock(parent: int, name: str) -> bool:
