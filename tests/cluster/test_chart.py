@@ -42,7 +42,7 @@ VARIANTS: dict[str, Json] = {
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
         "liveness": {"port": 9000},
-        "metrics": {"port": 9001, "service": {"annotations": {"a": "b"}}},
+        "metrics": {"port": 9001, "service": {"annotations": {"a": "b"}}, "dashboard": {"create": True}},
         "networkPolicy": {"enabled": True, "apiServerPorts": [6443]},
         "fullnameOverride": "a-name-of-just-fifty-characters-which-is-the-longest",
     },

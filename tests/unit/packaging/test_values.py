@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from project_migration.observing.metrics import Metrics
 from project_migration.settings import PREFIX, Settings
 from tests.unit.packaging.files import CHART, operator, template, values
 
@@ -97,3 +98,18 @@ def test_the_schema_allows_what_the_operator_takes(value, field):
     taken = Settings.model_json_schema()["properties"][field]
     assert (bounds["minimum"], bounds["maximum"]) == (taken["minimum"], taken["maximum"])
     assert values()["settings"][value] == taken["default"]
+
+
+def test_the_dashboard_shows_series_that_the_operator_has():
+    ours = re.compile(r"project_migration_\w+")
+    shown = set(ours.findall((CHART / "files/dashboard.json").read_text()))
+    metrics = Metrics()
+    existing = {
+        metric.name + suffix
+        for metric in metrics.registry.collect()
+        for suffix in {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(metric.type, [""])
+    }
+    assert shown <= existing
+    assert {metric.name for metric in metrics.registry.collect()} <= {
+        re.sub("_(total|bucket|count)$", "", s) for s in shown
+    }
