@@ -160,7 +160,7 @@ def create(major: int, directory: Path, settings: Mapping[str, str] | None = Non
         "--locale=C.UTF-8",
     )
     argv = (*_as_server_user("KILL"), str(programs(major) / "initdb"), "-D", str(server.data), "--no-sync", *options)
-    done = subprocess.run(argv, capture_output=True, cwd=directory, timeout=60)
+    done = subprocess.run(argv, check=False, capture_output=True, cwd=directory, timeout=60)
     words.unlink()
     if done.returncode:
         raise NoServer(done.stderr.decode(errors="replace"))

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - SQL reads better whole
 """A database with one of everything that is hard to move: what a copy that looks right usually forgets."""
 
 from __future__ import annotations

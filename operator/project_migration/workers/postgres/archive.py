@@ -180,9 +180,9 @@ def fitted(
             continue
         if entry.kind == "COMMENT" and there.intersection(entry.needs):
             continue
-        if entry.kind == "SCHEMA" and entry.name in schemas:
-            entry = _without_lines(entry, ("CREATE SCHEMA ",))
-        yield _without_roles(entry, missing) if missing else entry
+        is_there = entry.kind == "SCHEMA" and entry.name in schemas
+        kept = _without_lines(entry, ("CREATE SCHEMA ",)) if is_there else entry
+        yield _without_roles(kept, missing) if missing else kept
 
 
 def _without_lines(entry: Entry, beginnings: tuple[str, ...]) -> Entry:

@@ -5,7 +5,8 @@ Params: ``source``, ``target``; ``schemas`` and ``tables`` ``{include, exclude}`
 ``bandwidth`` in bytes a second.
 
 Counts: ``tables``, ``rows``, ``bytes``, ``entries`` (of the schema), ``sequences``, ``largeObjects``, ``textTables``,
-``refreshed`` (materialised views), ``leftOut``. The digest is over the row counts by table; the proof of the content is ``postgres.verify``.
+``refreshed`` (materialised views), ``leftOut``. The digest is over the row counts by table; the proof of the content is
+``postgres.verify``.
 """
 
 from __future__ import annotations

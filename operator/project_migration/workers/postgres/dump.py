@@ -42,7 +42,7 @@ def work(job: Job) -> Record:
         manifest = _dump(job, endpoint, half)
         found = read_files(half / DUMP, lambda _: None)
         compare_files(manifest.files, found)
-        _read_back(job, endpoint, half / DUMP, reading.number(params, "major", manifest.server_major))
+        _read_back(endpoint, half / DUMP, reading.number(params, "major", manifest.server_major))
         manifest.write(half)
         shutil.rmtree(place, ignore_errors=True)
         half.replace(place)
@@ -97,7 +97,7 @@ def _size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def _read_back(job: Job, endpoint: Endpoint, dump: Path, version: int) -> None:
+def _read_back(endpoint: Endpoint, dump: Path, version: int) -> None:
     """pg_restore goes through the whole dump, as if to restore it: every file unpacks, and the list is whole."""
     client = tools.find(version)
     argv = (client["pg_restore"], "--file=/dev/null", str(dump))

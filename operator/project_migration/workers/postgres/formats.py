@@ -53,21 +53,19 @@ def names_objects(table: Table, types: Mapping[int, Type]) -> bool:
 
 
 def _safe(kind: Type, types: Mapping[int, Type]) -> bool:
-    if not kind.sends:
-        return False
+    safe = False
     match kind.kind:
         case "d":
-            return _safe(types[kind.base], types)
+            safe = _safe(types[kind.base], types)
         case "e":
-            return True
+            safe = True
         case "r" | "m":
-            return _safe(types[kind.subtype], types)
+            safe = _safe(types[kind.subtype], types)
         case "b" if kind.element:
-            element = types[kind.element]
-            return element.oid < FIRST_OF_USERS and _safe(element, types)
+            safe = kind.element < FIRST_OF_USERS and _safe(types[kind.element], types)
         case "b":
-            return kind.oid < FIRST_OF_USERS and kind.name not in _TEXT_ONLY
-    return False
+            safe = kind.oid < FIRST_OF_USERS and kind.name not in _TEXT_ONLY
+    return safe and kind.sends
 
 
 def _holds_names(kind: Type, types: Mapping[int, Type]) -> bool:

@@ -165,7 +165,7 @@ def _note(session: Connection, migration: str, request: str) -> Entry:
     with session.transaction():
         run(session, f"CREATE SCHEMA {SCHEMA}")
         run(session, _TABLE)
-        statement = f"INSERT INTO {SCHEMA}.journal VALUES (%s, %s, %s, default, %s, %s, %s)"
+        statement = f"INSERT INTO {SCHEMA}.journal VALUES (%s, %s, %s, default, %s, %s, %s)"  # noqa: S608
         rows_of = (migration, request, WORKING, list(schemas), list(extensions), list(restore))
         session.execute(statement.encode(), rows_of)
     return Entry(migration, request, WORKING, schemas, extensions, restore, {})

@@ -67,9 +67,8 @@ SELECT r.rolname FROM pg_catalog.pg_roles AS r
 
 _OURS_TO_GIVE = (
     "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%s)"
-    " AND NOT pg_catalog.pg_has_role(pg_catalog.session_user, oid, %s)"
+    " AND NOT pg_catalog.pg_has_role(session_user, oid, %s)"
 )
-_OURS_TO_GIVE = _OURS_TO_GIVE.replace("pg_catalog.session_user", "session_user")
 
 _UNREADABLE = f"""
 SELECT n.nspname || '.' || c.relname, CASE WHEN pg_catalog.row_security_active(c.oid)
@@ -135,9 +134,9 @@ def _locales(source: Connection, target: Connection, choices: Choices) -> Iterat
     if ours.encoding != theirs.encoding and (theirs.encoding != "UTF8" or ours.encoding == "SQL_ASCII"):
         message = f"the source's encoding is {ours.encoding}, the target's {theirs.encoding}"
         yield failures.Refused(ENCODING_DIFFERS, message)
-    if differing := collation_difference(ours, theirs):
-        if not choices.accept_collation:
-            yield failures.Refused(COLLATION_DIFFERS, f"text would be ordered differently: {differing}")
+    differing = collation_difference(ours, theirs)
+    if differing and not choices.accept_collation:
+        yield failures.Refused(COLLATION_DIFFERS, f"text would be ordered differently: {differing}")
 
 
 def collation_difference(ours: catalog.Identity, theirs: catalog.Identity) -> str:

@@ -1,7 +1,7 @@
 """Worker ``postgres.restore``: a database out of a dump with its manifest, whole or not at all, and compared with it.
 
-Params: ``target``; ``name`` below the root ``backup``; ``replace`` (a rollback says true: what the migration brought goes);
-``owners``, ``privileges`` (Keep, Drop); ``workers``. The files are compared with the manifest before anything is
+Params: ``target``; ``name`` below the root ``backup``; ``replace`` (a rollback says true: what the migration brought
+goes); ``owners``, ``privileges`` (Keep, Drop); ``workers``. The files are compared with the manifest before anything is
 touched. On failure the target is emptied again and the message says so; the backup is never changed.
 """
 
@@ -83,7 +83,7 @@ def _restore(
         )
         argv = (
             client["pg_restore"],
-            f"--dbname={_safe(target.database)}",
+            f"--dbname={target.database}",
             f"--jobs={reading.workers(params)}",
             f"--use-list={chosen.name}",
             "--exit-on-error",
@@ -97,11 +97,6 @@ def _restore(
             job.tell(Progress(0, size, 0, len(manifest.files)))
 
         tools.run(running, target, argv, "restoring", application=WRITING_TOOL, tick=tick)
-
-
-def _safe(database: str) -> str:
-    """A name with an equals sign would be taken for a connection string; the endpoint refuses those."""
-    return database
 
 
 def _chosen(lines: Iterable[str], schemas: tuple[str, ...]) -> Iterable[str]:

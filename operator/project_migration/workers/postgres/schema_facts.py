@@ -38,7 +38,7 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     (
         "index",
         "pg_class",
-        "pg_get_indexdef(o.oid) || ' ' || i.indisvalid || i.indisclustered",
+        "pg_get_indexdef(o.oid) || ' ' || x.indisvalid || x.indisclustered",
         "o.relkind IN ('i', 'I')",
     ),
     (
@@ -75,7 +75,8 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
         "policy",
         "pg_policy",
         "concat_ws(' ', o.polcmd, o.polpermissive, pg_get_expr(o.polqual, o.polrelid),"
-        " pg_get_expr(o.polwithcheck, o.polrelid), ARRAY(SELECT r::regrole::text FROM unnest(o.polroles) AS r ORDER BY 1))",
+        " pg_get_expr(o.polwithcheck, o.polrelid),"
+        " ARRAY(SELECT r::regrole::text FROM unnest(o.polroles) AS r ORDER BY 1))",
         "true",
     ),
     ("event trigger", "pg_event_trigger", "concat_ws(' ', o.evtevent, o.evtenabled, o.evttags)", "true"),
@@ -148,7 +149,8 @@ SELECT 'owner', i.type || ' ' || i.identity, pg_catalog.pg_get_userbyid(o.{owner
 """
 _PRIVILEGES = """
 SELECT 'privilege', i.type || ' ' || i.identity || ' to ' || CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE
-       pg_catalog.pg_get_userbyid(a.grantee) END, string_agg(a.privilege_type || a.is_grantable, ',' ORDER BY a.privilege_type)
+       pg_catalog.pg_get_userbyid(a.grantee) END,
+       string_agg(a.privilege_type || a.is_grantable, ',' ORDER BY a.privilege_type)
   FROM pg_catalog.{catalog} AS o
  CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(o.{acl}, pg_catalog.acldefault({letter}, o.{owner}))) AS a
  CROSS JOIN LATERAL pg_catalog.pg_identify_object('pg_catalog.{catalog}'::pg_catalog.regclass, o.oid, 0) AS i
@@ -156,7 +158,8 @@ SELECT 'privilege', i.type || ' ' || i.identity || ' to ' || CASE WHEN a.grantee
 """
 _COLUMN_PRIVILEGES = """
 SELECT 'privilege', i.identity || ' to ' || CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE
-       pg_catalog.pg_get_userbyid(a.grantee) END, string_agg(a.privilege_type || a.is_grantable, ',' ORDER BY a.privilege_type)
+       pg_catalog.pg_get_userbyid(a.grantee) END,
+       string_agg(a.privilege_type || a.is_grantable, ',' ORDER BY a.privilege_type)
   FROM pg_catalog.pg_attribute AS c JOIN pg_catalog.pg_class AS o ON o.oid = c.attrelid
  CROSS JOIN LATERAL pg_catalog.aclexplode(c.attacl) AS a
  CROSS JOIN LATERAL pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, o.oid, c.attnum) AS i
@@ -182,12 +185,11 @@ def facts(session: Connection, choices: Choices, *, same_major: bool) -> set[Fac
 
 def _object_statements(ours: str, same_major: bool) -> Iterable[str]:
     shown = {"{same}": "" if same_major else "left(", "{end}": "" if same_major else ", 0)"}
-    for kind, catalog, detail, where in _KINDS:
+    for kind, catalog, told, where in _KINDS:
+        detail = told
         for mark, text in shown.items():
             detail = detail.replace(mark, text)
-        joined = "JOIN pg_catalog.pg_index AS i_ ON i_.indexrelid = o.oid" if kind == "index" else ""
-        if kind == "index":
-            detail = detail.replace("i.indis", "i_.indis")
+        joined = "JOIN pg_catalog.pg_index AS x ON x.indexrelid = o.oid" if kind == "index" else ""
         yield _OBJECTS.format(
             kind=kind, detail=detail, catalog=catalog, where=where, joined=joined, free=_free(catalog), ours=ours
         )

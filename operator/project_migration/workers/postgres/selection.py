@@ -97,10 +97,10 @@ def left_out(session: Connection, selection: Selection) -> LeftOut:
     named = [row for row in rows(session, _RELATIONS) if row[3] in "rpf"]
     without = [(oid, schema, name) for oid, schema, name, _ in named if not selection.takes_table(schema, name)]
     readers = [tuple(row) for row in rows(session, _READERS, [oid for oid, _, _ in without])]
-    all_schemas = [row[0] for row in rows(session, f"SELECT nspname FROM pg_catalog.pg_namespace n WHERE NOT {SYSTEM}")]
-    schemas = tuple(schema for schema in all_schemas if not selection.takes_schema(schema))
+    named_schemas = rows(session, f"SELECT nspname FROM pg_catalog.pg_namespace AS n WHERE NOT {SYSTEM}")  # noqa: S608
+    schemas = tuple(schema for (schema,) in named_schemas if not selection.takes_schema(schema))
     views = tuple(f"{schema}.{name}" for _, schema, name in readers if schema not in schemas)
-    return LeftOut(schemas, (*without, *readers), views)  # type: ignore[arg-type]
+    return LeftOut(schemas, (*without, *readers), views)
 
 
 def _matches(schema: str, table: str, patterns: Iterable[str]) -> bool:

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from psycopg import Copy
 
@@ -76,7 +76,8 @@ class Reader:
             variables = {**environment.variables, "PGCLIENTENCODING": self._encoding}
             streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": told, "bufsize": 0}
             with self._running.program(argv, variables, environment.descriptor, **streams) as process:
-                assert process.stdin and process.stdout  # noqa: S101 - asked for above
+                assert process.stdin is not None  # noqa: S101 - asked for above
+                assert process.stdout is not None  # noqa: S101
                 process.stdin.write(self._script(statement).encode(_python_name(self._encoding)))
                 process.stdin.close()
                 yield from _pieces(process.stdout.fileno())
@@ -97,10 +98,8 @@ class Reader:
 def _pieces(descriptor: int) -> Iterator[bytes]:
     # as much as a user may ask for (fs.pipe-max-size); 64 KiB otherwise
     with_more_room = getattr(fcntl, "F_SETPIPE_SZ", 1031)
-    try:
+    with suppress(OSError):
         fcntl.fcntl(descriptor, with_more_room, PIECE)
-    except OSError:
-        pass
     while piece := os.read(descriptor, PIECE):
         yield piece
 
