@@ -100,6 +100,7 @@ def carry(backend: LocalBackend, talk: Console, *, quiet: bool = False, report: 
         finally:
             display.close()
         if ending(migration.status) is None:
+            talk.print("Ending the helpers. Ctrl-C again leaves at once.")
             backend.interrupt()
             migration = backend.load(backend.key)
             say_interrupted(talk, migration, backend.state.path)

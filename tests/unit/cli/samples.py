@@ -101,7 +101,7 @@ def migration(status: Status, document: Document | None = DOCUMENT) -> Migration
     return Migration(Key("ml", "vision"), "5e0e7a62-4a3f-4f37-9f0a-0a6a3fb64ec1", "7.0", document, status)
 
 
-DATA = {"entries": 184_233, "bytes": int(41.7 * GIB), "files": 171_009, "directories": 12_411, "symlinks": 801,
+DATA = {"entries": 224_333, "bytes": int(41.7 * GIB), "files": 171_021, "directories": 12_411, "symlinks": 801,
         "hardLinks": 12, "excluded": 40_112}  # fmt: skip
 MODELS = {"entries": 212, "bytes": int(18.2 * GIB), "files": 200, "directories": 12}
 COPIED = {"copied": 184_000, "metadataFixed": 12_411, "owned": 184_233}
@@ -214,7 +214,7 @@ def at_work(document: Document | None = DOCUMENT) -> Migration:
             bytes_done=int(17.9 * GIB),
             bytes_total=int(41.7 * GIB),
             items_done=80_000,
-            items_total=184_233,
+            items_total=224_333,
         ),
         unit("models", 41, 139, counts=MODELS, bytes_done=MODELS["bytes"], bytes_total=MODELS["bytes"]),
     )

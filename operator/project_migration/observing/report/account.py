@@ -15,6 +15,9 @@ from project_migration.model.status import State, Status, StepStatus, UnitStatus
 #: Kinds of objects, as the copy and the survey count them.
 KINDS = ("files", "directories", "symlinks", "hardLinks", "specials", "special", "sockets")
 
+#: Of these, the ones that do not count an object twice. A record's ``entries`` also counts what was left out.
+OBJECTS = ("files", "directories", "symlinks", "specials", "special")
+
 #: What a copy did with them, and what that means.
 DEEDS: Mapping[str, str] = {
     "copied": "copied",
@@ -242,7 +245,7 @@ def _pair(pair: VolumePair, units: Mapping[str, UnitStatus]) -> Pair:
         source=place_words(pair.source),
         target=place_words(pair.target),
         state=latest.state if latest else State.PENDING,
-        items=counts.get("entries", 0),
+        items=sum(counts.get(kind, 0) for kind in OBJECTS),
         bytes=counts.get("bytes", 0),
         seconds=(lane_end - lane_start).total_seconds() if lane_start and lane_end else None,
         bytes_copied=counts.get("bytesCopied", counts.get("bytes", 0)),
