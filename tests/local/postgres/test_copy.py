@@ -6,13 +6,15 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from project_migration.model.records import Record
 from tests.local.postgres import fingerprint
 from tests.local.postgres.running import Case
-from tools.postgres_servers import Server
+from tools.postgres_servers import PASSWORD, Server, running
 
 Made = Callable[[Server, str, Server], Case]
 
@@ -22,8 +24,6 @@ PAIRS = [(15, 18), (18, 18), (15, 15)]
 @pytest.fixture
 def made(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Made]:
     """A case whose target is a fresh database."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         numbers = iter(range(100))
 
@@ -127,8 +127,6 @@ def test_a_failure_in_the_middle_leaves_the_target_as_it_was(
             "CREATE SCHEMA waiting; GRANT USAGE ON SCHEMA waiting TO reader; COMMENT ON SCHEMA public IS 'x'"
         )
     with source.connect(plain) as connection:
-        connection.execute("CREATE FUNCTION never() RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN 1/0; END'")
-        connection.execute("CREATE MATERIALIZED VIEW broken AS SELECT 1 AS a")
         connection.execute("CREATE OR REPLACE FUNCTION one() RETURNS integer LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'")
         connection.execute("CREATE MATERIALIZED VIEW breaks AS SELECT public.one()")
         connection.execute(
@@ -202,16 +200,15 @@ def test_two_copies_at_once_are_one(servers: dict[int, tuple[Server, str]], plai
 def test_a_target_that_restarts_in_the_middle_is_a_passing_failure(
     server_15: Server, plain: str, tmp_path: Path
 ) -> None:
-    from tools.postgres_servers import running
-
     with running(18) as target:
         case = Case(tmp_path, (server_15, plain), (target, "postgres"))
         worker = case.start("copy")
         _wait_for_tables(case)
         target.restart()
         worker.communicate(timeout=60)
-        record = case.run("copy")
-        assert record.succeeded, record.message
+        record = Record.from_json((tmp_path / "workspace/results/copy-db.json").read_text())
+        assert (record.reason, record.passing) == ("DatabaseUnreachable", True), record.message
+        case.good("copy")
         case.good("verify")
 
 
@@ -266,3 +263,59 @@ def _wait_for_tables(case: Case) -> None:
                 return
         time.sleep(0.02)
     raise AssertionError("the copy made no table")
+
+
+def test_another_encoding_arrives_as_the_same_text(server_15: Server, made: Made) -> None:
+    options = {"template": "template0", "encoding": "LATIN1", "lc_collate": "C", "lc_ctype": "C"}
+    with server_15.database("latin", **options) as name:
+        with server_15.connect(name) as connection:
+            connection.execute('CREATE TABLE "größe" ("länge" text PRIMARY KEY, raw bytea)')
+            connection.execute("INSERT INTO \"größe\" SELECT repeat('é', g), 'x' FROM generate_series(1, 2000) g")
+            connection.execute("CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ''ñ'''")
+            connection.execute("COMMENT ON FUNCTION f() IS 'façade'")
+            connection.execute("SELECT lo_create(5)")
+            connection.execute("COMMENT ON LARGE OBJECT 5 IS 'où'")
+        case = made(server_15, name, server_15)
+        assert case.run("copy").reason == "CollationDiffers"
+        case.good("copy", acceptCollation=True)
+        case.good("verify")
+        case.good("dump", side="source", backup="backup")
+        case.good("restore", "restore", backup="backup", replace=True)
+
+
+def test_an_ordinary_owner_is_enough(server_15: Server, server_18: Server, plain: str, made: Made) -> None:
+    """No superuser on either side: the source's user may read, the target's owns the database."""
+    case = made(server_15, plain, server_18)
+    word = PASSWORD.replace("'", "''")
+    with ExitStack() as stack:
+        for server, database in (case.source, case.target):
+            with server.connect(database) as connection:
+                connection.execute(f"CREATE ROLE mover LOGIN PASSWORD '{word}'".encode())
+            stack.callback(_drop_role, server, "mover")
+        with server_15.connect(plain) as connection:
+            for table in ("parent", "child0", "child1", "child2", "child3"):
+                connection.execute(f"ALTER TABLE {table} OWNER TO mover".encode())
+            connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+        with server_18.connect() as connection:
+            connection.execute(f'ALTER DATABASE "{case.target[1]}" OWNER TO mover'.encode())
+        case.users = {"source": "mover", "target": "mover"}
+        assert case.good("survey").facts["problems"]["found"] == []
+        case.good("copy")
+        case.good("verify")
+        case.good("clear", what="Everything")
+        with server_15.connect(plain) as connection:
+            connection.execute("ALTER TABLE parent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        record = case.run("copy", step="again")
+        assert record.reason == "SourceUnreadable"
+        assert "row security" in record.message
+
+
+def _drop_role(server: Server, role: str) -> None:
+    with server.connect() as connection:
+        names = [row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datallowconn").fetchall()]
+    for name in names:
+        with server.connect(name) as connection:
+            connection.execute(f"REASSIGN OWNED BY {role} TO postgres".encode())
+            connection.execute(f"DROP OWNED BY {role}".encode())
+    with server.connect() as connection:
+        connection.execute(f"DROP ROLE {role}".encode())

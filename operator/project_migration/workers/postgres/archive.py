@@ -71,6 +71,11 @@ def schema_options(left_out: LeftOut, choices: Choices, major: int) -> tuple[str
     )
 
 
+def text_options(encoding: str) -> tuple[str, ...]:
+    """The archive's text is read here as UTF-8; what is of no encoding is passed on as it is."""
+    return () if encoding == "SQL_ASCII" else ("--encoding=UTF8",)
+
+
 def dump_schema(
     running: tools.Running,
     client: tools.Tools,

@@ -25,6 +25,8 @@ class Side:
     endpoint: Endpoint
     moment: str
     leader: Connection
+    #: Whether rows are hashed as UTF-8: where the other side has, or may have, another encoding.
+    any_encoding: bool = False
     found: Found = field(default_factory=dict)
 
 
@@ -90,7 +92,7 @@ def _tasks(side: Side, selection: Selection, left: LeftOut, meter: Meter) -> lis
 def _row_task(side: Side, holder: digests.Holder, meter: Meter) -> Task:
     def read(sessions: Sessions) -> None:
         try:
-            count, digest = digests.of_rows(sessions.source, holder)
+            count, digest = digests.of_rows(sessions.source, holder, any_encoding=side.any_encoding)
         except psycopg.Error as error:
             raise failures.of_error(f"{side.endpoint.side}: {holder.title}", error) from error
         side.found["rows", holder.title] = f"{count} rows, digest {digest}"

@@ -108,6 +108,7 @@ class Copier:
         self._client = tools.find(major(control))
         self._running = tools.Running()
         self._limit = streams.Limit(reading.number(self._params, "bandwidth", 0))
+        self._text: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
@@ -119,18 +120,17 @@ class Copier:
         with snapshot(self._source) as (leader, moment), tempfile.TemporaryDirectory(prefix="schema-") as scratch:
             left = left_out(leader, self._selection)
             missing = requirements.missing_roles(leader, self._control)
+            self._text = archives.text_options(encoding)
             archive = self._read_schema(left, moment, Path(scratch), missing)
             statistics = self._read_statistics(left, moment, Path(scratch))
             tables = self._tables(leader, left)
+            catalog.lock(leader, tuple(tables.values()))
             building.run_entries(self._control, archive.before, self._built)
-            crew = Crew(reading.workers(self._params), lambda: self._open(moment, encoding))
+            workers = reading.workers(self._params)
+            crew = Crew(workers, lambda: self._open(moment, encoding), self._running.end)
             reader = streams.Reader(self._running, self._client, self._source, moment, encoding)
             built = self._tasks(leader, archive, tables, left, missing, reader)
-            try:
-                crew.run(built.tasks, self._tell)
-            except BaseException:
-                self._running.end()
-                raise
+            crew.run(built.tasks, self._tell)
             self._positions(leader)
             views = [view for view in catalog.filled_views(leader) if view[0] not in left.oids]
         building.run_entries(self._control, built.rest, self._built)
@@ -146,7 +146,7 @@ class Copier:
 
     def _read_schema(self, left: LeftOut, moment: str, scratch: Path, missing: tuple[str, ...]) -> archives.Archive:
         file = scratch / "schema.dump"
-        options = archives.schema_options(left, self._choices, self._client.major)
+        options = (*archives.schema_options(left, self._choices, self._client.major), *self._text)
         archives.dump_schema(self._running, self._client, self._source, file, moment, options)
         found = archives.read(self._running, self._client, self._target, file, self._choices)
         there = (*self._entry.schemas, "public")
@@ -271,7 +271,7 @@ class Copier:
         if self._client.major < 18:
             return ()
         file = scratch / "statistics.dump"
-        options = ("--statistics-only", *left.dump_options)
+        options = ("--statistics-only", *left.dump_options, *self._text)
         archives.dump(self._running, self._client, self._source, file, moment, options, "reading statistics")
         only = ("--statistics-only",)
         found = archives.read(self._running, self._client, self._target, file, self._choices, only)

@@ -45,12 +45,15 @@ class Holder:
     def title(self) -> str:
         return f"{self.schema}.{self.name}"
 
-    @property
-    def query(self) -> str:
+    def query(self, *, any_encoding: bool) -> str:
+        """With ``any_encoding`` a row is hashed as UTF-8, which costs more and is alike in databases that differ."""
         columns = [f"md5({quoted(name)})" if name in self.raw else quoted(name) for name in self.columns]
         row = f'ROW({", ".join(columns)})::text COLLATE "C"'
         place = quoted(self.schema, self.name)
-        digest = f"coalesce(sum(hashtextextended({row}, 0)), 0)::text"
+        one = f"hashtextextended({row}, 0)"
+        if any_encoding:
+            one = f"('x' || left(md5(convert_to({row}, 'UTF8')), 16))::bit(64)::bigint"
+        digest = f"coalesce(sum({one}), 0)::text"
         return f"SELECT count(*), {digest} FROM ONLY {place}"  # noqa: S608 - every name is quoted
 
 
@@ -60,8 +63,8 @@ def holders(session: Connection) -> tuple[Holder, ...]:
     return tuple(Holder(s, n, size, tuple(columns), frozenset(raw), view) for s, n, size, columns, raw, view in found)
 
 
-def of_rows(session: Connection, holder: Holder) -> tuple[int, str]:
-    count, digest = rows(session, holder.query)[0]
+def of_rows(session: Connection, holder: Holder, *, any_encoding: bool) -> tuple[int, str]:
+    count, digest = rows(session, holder.query(any_encoding=any_encoding))[0]
     return int(count), str(digest)
 
 

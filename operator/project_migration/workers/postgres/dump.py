@@ -74,7 +74,7 @@ def _dump(job: Job, endpoint: Endpoint, half: Path) -> Manifest:
             if not selection.takes_rows(table.schema, table.name) and table.oid not in left.oids
         ]
         words = ("--format=directory", f"--jobs={workers}", f"--snapshot={moment}", f"--file={half / DUMP}")
-        options = ("--large-objects", "--no-subscriptions", "--no-tablespaces", *left.dump_options, *without)
+        options = ("-b", "--no-subscriptions", "--no-tablespaces", *left.dump_options, *without)
         what = "writing the dump"
 
         def tick() -> None:
@@ -83,14 +83,15 @@ def _dump(job: Job, endpoint: Endpoint, half: Path) -> Manifest:
         tools.run(running, endpoint, (client["pg_dump"], *words, *options), what, tick=tick)
         sync_files(half / DUMP)
         files = read_files(half / DUMP, lambda _: None)
-        side = contents.Side(endpoint, moment, leader)
+        any_encoding = catalog.identity(leader).encoding != "UTF8"
+        side = contents.Side(endpoint, moment, leader, any_encoding)
         meter = contents.Meter(bytes_total=total, bytes_done=min(_size(half), total))
         try:
             contents.read(side, selection, left, workers=workers, meter=meter, tick=lambda: job.tell(meter.progress))
         except psycopg.Error as error:
             raise failures.of_error(endpoint.side, error) from error
         told = {" ".join(key): value for key, value in sorted(side.found.items())}
-        return Manifest(major(leader), endpoint.database, job.request.migration_uid, told, files)
+        return Manifest(major(leader), endpoint.database, job.request.migration_uid, told, files, any_encoding)
 
 
 def _size(directory: Path) -> int:

@@ -28,6 +28,8 @@ class Manifest:
     contents: Mapping[str, str]
     #: Size and SHA-256 by name, below the dump's directory.
     files: Mapping[str, tuple[int, str]]
+    #: How rows were hashed (:mod:`digests`).
+    any_encoding: bool = False
 
     @property
     def digest(self) -> str:
@@ -41,6 +43,7 @@ class Manifest:
             "serverMajor": self.server_major,
             "database": self.database,
             "migration": self.migration,
+            "anyEncoding": self.any_encoding,
             "contents": dict(self.contents),
             "files": {name: list(told) for name, told in self.files.items()},
         }
@@ -54,7 +57,9 @@ class Manifest:
             if data["version"] != VERSION:
                 raise ValueError(f"version {data['version']}")
             files = {name: (int(size), str(digest)) for name, (size, digest) in data["files"].items()}
-            return cls(data["serverMajor"], data["database"], data["migration"], data["contents"], files)
+            return cls(
+                data["serverMajor"], data["database"], data["migration"], data["contents"], files, data["anyEncoding"]
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise failures.Refused(failures.BACKUP_UNREADABLE, f"{FILE} cannot be read: {error}") from error
 

@@ -109,7 +109,7 @@ def _chosen(lines: Iterable[str], schemas: tuple[str, ...]) -> Iterable[str]:
 
 def _compare(job: Job, target: Endpoint, manifest: Manifest) -> None:
     with snapshot(target) as (leader, moment):
-        side, meter = contents.Side(target, moment, leader), contents.Meter()
+        side, meter = contents.Side(target, moment, leader, manifest.any_encoding), contents.Meter()
         contents.read(
             side,
             Selection(),

@@ -53,9 +53,12 @@ class _State:
 class Crew:
     """Runs tasks on threads of their own, each with its sessions; ``stop`` ends what they are at."""
 
-    def __init__(self, workers: int, open_sessions: Callable[[], Sessions]) -> None:
+    def __init__(
+        self, workers: int, open_sessions: Callable[[], Sessions], on_stop: Callable[[], None] = lambda: None
+    ) -> None:
         self._workers = workers
         self._open = open_sessions
+        self._on_stop = on_stop
         self._condition = threading.Condition()
         self._sessions: list[Sessions] = []
         self._stopped = False
@@ -93,6 +96,7 @@ class Crew:
             self._stopped = True
             sessions = list(self._sessions)
             self._condition.notify_all()
+        self._on_stop()
         for pair in sessions:
             for session in (pair.source, pair.target):
                 session.cancel()

@@ -18,7 +18,7 @@ import psycopg
 from project_migration.model.records import Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
-from project_migration.workers.postgres import failures, reading, requirements, schema_facts
+from project_migration.workers.postgres import catalog, failures, reading, requirements, schema_facts
 from project_migration.workers.postgres.contents import Meter, Side, read
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.program import main
@@ -31,6 +31,9 @@ def work(job: Job) -> Record:
     selection, choices = Selection.from_params(params), requirements.Choices.from_params(params)
     with ExitStack() as stack:
         sides = [_side(stack, Endpoint.from_job(job, name)) for name in ("source", "target")]
+        encodings = {catalog.identity(side.leader).encoding for side in sides}
+        for side in sides:
+            side.any_encoding = len(encodings) > 1
         try:
             left = left_out(sides[0].leader, selection)
             _read_rows(job, sides, selection, left)
@@ -107,7 +110,7 @@ def dependents(session: Connection, left: LeftOut) -> frozenset[str]:
 def _judge(job: Job, source: Mapping[tuple[str, str], str], target: Mapping[tuple[str, str], str]) -> Record:
     kinds: Mapping[str, Callable[[tuple[str, str]], bool]] = {
         "missing": lambda key: key not in target,
-        "extra": lambda key: key not in source,
+        "extra": lambda key: key not in source and not _of_the_place(key),
         "different": lambda key: key in source and key in target and source[key] != target[key],
     }
     counts = dict.fromkeys(kinds, 0)
@@ -125,6 +128,11 @@ def _judge(job: Job, source: Mapping[tuple[str, str], str], target: Mapping[tupl
     first = next(kind for kind in ("missing", "different", "extra") if counts[kind])
     message = f"{wrong} object(s) differ between source and target; {first}: {job.lists.say(first)}"
     return job.record(reason=reasons.VERIFY_FAILED, message=message[:1500], counts=counts, digest=digest)
+
+
+def _of_the_place(key: tuple[str, str]) -> bool:
+    """A schema or an extension that the target had before: what lies in it is told by itself."""
+    return key[0] in ("schema", "extension") or key[1].startswith("schema ")
 
 
 def _cause(source: str | None, target: str | None) -> str:
