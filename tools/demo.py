@@ -37,7 +37,9 @@ def main() -> int:
     source, target, state = PLACE / "old", PLACE / "new", PLACE / "state"
     source.mkdir(parents=True)
     say(f"1. A directory of some {FILES} files, with links, holes, odd names and odd rights: {shown(source)}")
-    trees.make(source, files=FILES, seed=1)
+    left_out = trees.make_hard(str(source), files=FILES, seed=1)
+    for what in left_out:
+        say(f"   left out, since only root may make it: {what}")
     (source / "scratch").mkdir(exist_ok=True)
     (source / "scratch" / "left-out").write_text("this is excluded by the document\n")
     document = PLACE / "migration.yaml"
@@ -56,7 +58,9 @@ def main() -> int:
 
 
 def run(*words: str) -> int:
-    print("   $ project-migration", *(shown(Path(word)) if word.startswith("/") else word for word in words), flush=True)
+    print(
+        "   $ project-migration", *(shown(Path(word)) if word.startswith("/") else word for word in words), flush=True
+    )
     return subprocess.run((str(PROGRAM), *words), check=False).returncode
 
 

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     CLAIM_IN_USE = "ClaimInUse"
     CLAIM_NOT_MOUNTABLE = "ClaimNotMountable"
     PATHS_OVERLAP = "PathsOverlap"
+    PATH_IS_A_LINK = "PathIsALink"
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_NOT_A_DIRECTORY = "SourceNotADirectory"
     SOURCE_UNREADABLE = "SourceUnreadable"
@@ -74,6 +75,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.CLAIM_NOT_MOUNTABLE: "Release the claim from the node or pod that holds it, or use one that"
     " several nodes can mount.",
     Reason.PATHS_OVERLAP: "Give source and target places of which neither lies inside the other.",
+    Reason.PATH_IS_A_LINK: "Name the directory itself: a subPath is never followed through a symbolic link.",
     Reason.SOURCE_NOT_FOUND: "Correct the source's subPath or path.",
     Reason.SOURCE_NOT_A_DIRECTORY: "Name the directory that holds the file, and include the file by name.",
     Reason.SOURCE_UNREADABLE: "Let the helper read the files (ownership.mode Set or Preserve in a namespace that"

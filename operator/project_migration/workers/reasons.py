@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 INVALID_DOCUMENT = "InvalidDocument"
 PATHS_OVERLAP = "PathsOverlap"
+PATH_IS_A_LINK = "PathIsALink"
 SOURCE_NOT_FOUND = "SourceNotFound"
 SOURCE_NOT_A_DIRECTORY = "SourceNotADirectory"
 SOURCE_UNREADABLE = "SourceUnreadable"

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from project_migration.workers.harness import Job
+from project_migration.workers.printable import escape
 from project_migration.workers.reasons import (
+    PATH_IS_A_LINK,
     PATHS_OVERLAP,
     SOURCE_NOT_A_DIRECTORY,
     SOURCE_NOT_FOUND,
@@ -35,16 +37,35 @@ def open_source(job: Job) -> int:
         raise Refusal(SOURCE_NOT_A_DIRECTORY, "the source is not a directory") from error
     except PermissionError as error:
         raise Refusal(SOURCE_UNREADABLE, "the source directory cannot be read") from error
+    except OSError as error:
+        raise _a_link("source", error) from error
 
 
 def open_target(job: Job, *, make: bool) -> int:
     """A descriptor; with ``make``, of a directory that is made if it is missing. Raises :class:`Refusal`."""
     try:
-        if make:
-            os.makedirs(job.root("target"), mode=0o755, exist_ok=True)
-        return open_root(job.root("target"))
+        return open_root(job.root("target"), make=make)
     except (NotADirectoryError, FileExistsError) as error:
         raise Refusal(TARGET_NOT_A_DIRECTORY, "the target is not a directory") from error
+    except OSError as error:
+        raise _a_link("target", error) from error
+
+
+def refuse_links(job: Job, *sides: str) -> None:
+    """For who looks at roots that may be missing or unreadable, and takes only a link for an error."""
+    for side in sides:
+        try:
+            os.close(open_root(job.root(side)))
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _a_link(side, error) from error
+
+
+def _a_link(side: str, error: OSError) -> Exception:
+    """A link on the way to a root is refused; any other error is what it is."""
+    if error.errno != errno.ELOOP:
+        return error
+    return Refusal(PATH_IS_A_LINK, f"the {side}'s path leads through a symbolic link: {escape(str(error.filename))}")
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from project_migration.workers.ownership import Capability, effective_capabiliti
 from project_migration.workers.params import Params
 from project_migration.workers.reasons import cause_of
 from project_migration.workers.reserved import LOST_AND_FOUND, MARK, is_reserved, owner_prefix
-from project_migration.workers.roots import open_many_files, overlap, processes, scratch
+from project_migration.workers.roots import open_many_files, overlap, processes, refuse_links, scratch
 from project_migration.workers.tree import Tree, join, open_root
 
 HELP = """\
@@ -112,7 +112,7 @@ class Looker:
     def __init__(self, sides: Sides, outbox: Outbox) -> None:
         self._sides = sides
         self._outbox = outbox
-        self._trees = [Tree(root, read_only=True) for root in sides.roots]
+        self._trees = {side: Tree(root, read_only=True) for side, root in enumerate(sides.roots) if root >= 0}
 
     def run(self, task: NamedTuple) -> None:
         if not isinstance(task, Look):
@@ -215,6 +215,7 @@ class Inodes:
 def survey(job: Job) -> Record:
     open_many_files()
     params = Params(job.request.params)
+    refuse_links(job, *SIDES)
     facts, roots = _look_at_roots(job)
     selection = params.selection(roots[0] if roots[0] >= 0 else None)
     if params.flag("count", default=True):

@@ -8,6 +8,7 @@ was not; on a mounted volume there is no elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -28,9 +29,39 @@ def depth(path: str) -> int:
     return path.count("/") + 1 if path else 0
 
 
-def open_root(path: str) -> int:
-    """The root itself may be reached through links: the backend named it. Raises ``OSError``."""
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def open_root(path: str, *, make: bool = False) -> int:
+    """A descriptor of a root, which is an absolute path without a symbolic link in it: backends name real places.
+
+    A root lies in somebody's volume as soon as a document gives a ``subPath``, and a link there could lead to
+    another mount. With ``make``, what is missing on the way is made. Raises ``OSError``; ELOOP for a link.
+    """
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in os.path.normpath(path).strip("/").split("/"):
+            if not part:
+                continue
+            below = _step(here, part, make=make)
+            os.close(here)
+            here = below
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _step(here: int, name: str, *, make: bool) -> int:
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(name, flags, dir_fd=here)
+    except FileNotFoundError:
+        if not make:
+            raise
+    except NotADirectoryError as error:  # open(2): a symbolic link is none either, when it may not be followed
+        if stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name) from error
+        raise
+    with contextlib.suppress(FileExistsError):  # another helper makes it too
+        os.mkdir(name, 0o755, dir_fd=here)
+    return os.open(name, flags, dir_fd=here)
 
 
 class Tree:
@@ -116,6 +147,18 @@ def unlock(parent: int, name: str) -> bool:
         return True
     finally:
         os.close(handle)
+
+
+def make_writable(directory: int) -> bool:
+    """After a refusal to change an open directory: whether its owner, being locked out by its mode, no longer is.
+
+    Who asks for this sets its mode anew at the end, or removes it.
+    """
+    status = os.fstat(directory)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o300 == 0o300:
+        return False
+    os.chmod(directory, stat.S_IMODE(status.st_mode) | 0o700)
+    return True
 
 
 def by_handle(descriptor: int) -> str:
