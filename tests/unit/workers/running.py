@@ -82,28 +82,25 @@ class Bench:
     """Whom workers run as; None for whoever runs the tests."""
     uid: str = "11111111-2222"
     serial: int = field(default=0, init=False)
+    source: Path = field(init=False)
+    target: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("source", "target", "workspace"):
-            (self.home / name).mkdir(exist_ok=True)
+        self.source, self.target = self.home / "source", self.home / "target"
+        for path in (self.source, self.target, self.workspace):
+            path.mkdir(exist_ok=True)
         if self.user is not None and IS_ROOT:
             for path in (self.home, self.source, self.target, self.workspace):
                 os.chown(path, self.user, self.user)
-
-    @property
-    def source(self) -> Path:
-        return self.home / "source"
-
-    @property
-    def target(self) -> Path:
-        return self.home / "target"
 
     @property
     def workspace(self) -> Path:
         return self.home / "workspace"
 
     def request(self, worker: str, step: str = "", **params: Any) -> Request:
-        roots = {"source": str(self.source), "target": str(self.target), "workspace": str(self.workspace)}
+        places = {"source": self.source, "target": self.target, "workspace": self.workspace}
+        # as backends do: a root is a real place
+        roots = {name: os.path.realpath(place) for name, place in places.items()}
         return Request(worker, self.uid, "vision", "ml", step or worker, "data", 1, roots, params)
 
     def copy(self, **params: Any) -> Ran:
@@ -125,7 +122,7 @@ class Bench:
 
     def start_request(self, request: Request) -> Running:
         self.serial += 1
-        out = self.home / f"out{self.serial}"
+        out = self.home / f"out-{self.uid}-{self.serial}"
         out.mkdir()
         (out / "request.json").write_text(request.to_json(), encoding="utf-8")
         if self.user is not None and IS_ROOT:

@@ -11,13 +11,8 @@ from tests.unit.workers.looking import differences, look, without_sockets
 from tests.unit.workers.running import IS_ROOT, NOBODY, Bench
 
 
-def point_source(bench: Bench, tree: Path) -> None:
-    bench.source.rmdir()
-    bench.source.symlink_to(tree)
-
-
 def test_a_hard_tree_arrives_with_everything_that_belongs_to_it(bench: Bench, hard_tree: Path) -> None:
-    point_source(bench, hard_tree)
+    bench.source = hard_tree
     before = look(hard_tree)
 
     ran = bench.copy().succeeded()
@@ -34,7 +29,7 @@ def test_a_hard_tree_arrives_with_everything_that_belongs_to_it(bench: Bench, ha
 
 
 def test_a_second_copy_finds_everything_there_and_writes_nothing(bench: Bench, hard_tree: Path) -> None:
-    point_source(bench, hard_tree)
+    bench.source = hard_tree
     bench.copy().succeeded()
     before = {path: os.lstat(bench.target / path).st_ctime_ns for path in _short(look(bench.target))}
 
@@ -61,7 +56,7 @@ def test_an_ordinary_user_copies_what_is_his_with_everything_too(plain: Bench, o
 
 
 def test_everything_gets_the_owner_that_is_set(bench: Bench, hard_tree: Path) -> None:
-    point_source(bench, hard_tree)
+    bench.source = hard_tree
     ownership = {"mode": "Set", "uid": 8536, "gid": 8537}
 
     ran = bench.copy(ownership=ownership)
@@ -79,7 +74,7 @@ def test_everything_gets_the_owner_that_is_set(bench: Bench, hard_tree: Path) ->
 
 def test_helper_ownership_leaves_everything_to_the_helpers_user(plain: Bench, hard_tree: Path) -> None:
     """Also what belonged to others; set-id bits and capabilities go as far as that user may keep them."""
-    point_source(plain, hard_tree)
+    plain.source = hard_tree
     closed = ["closed", "names/closed"] if IS_ROOT else []
 
     ran = plain.copy(ownership={"mode": "Helper"}, exclude=[*closed, "/modes/*0400", "/modes/*0600", "/modes/*0700"])
@@ -93,7 +88,7 @@ def test_helper_ownership_leaves_everything_to_the_helpers_user(plain: Bench, ha
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_one_process_or_four_make_the_same_tree(bench: Bench, hard_tree: Path, workers: int) -> None:
-    point_source(bench, hard_tree)
+    bench.source = hard_tree
 
     bench.copy(workers=workers).succeeded()
 
@@ -101,7 +96,7 @@ def test_one_process_or_four_make_the_same_tree(bench: Bench, hard_tree: Path, w
 
 
 def test_holes_stay_holes(bench: Bench, hard_tree: Path) -> None:
-    point_source(bench, hard_tree)
+    bench.source = hard_tree
     bench.copy().succeeded()
 
     for name in os.listdir(hard_tree / "holes"):

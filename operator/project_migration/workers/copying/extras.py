@@ -11,7 +11,7 @@ from collections.abc import Set
 
 from project_migration.workers.copying.placing import Place, Placer, lstat
 from project_migration.workers.copying.plan import Count, Named, Remove, Settings
-from project_migration.workers.copying.removal import remove_taken, remove_tree
+from project_migration.workers.copying.removal import remove_taken, remove_tree, unlink
 from project_migration.workers.crew import Outbox
 from project_migration.workers.filters import Verdict
 from project_migration.workers.reasons import ENDING_ERRORS, cause_of
@@ -71,7 +71,7 @@ class Extras:
             if is_directory:
                 self._remove(place.to_fd, task)
             else:
-                os.unlink(name, dir_fd=place.to_fd)
+                unlink(place.to_fd, name)
                 self._outbox.counts[Count.DELETED] += task.extra
         except OSError as error:
             self._cannot(task, error)

@@ -6,6 +6,7 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from project_migration.workers import attributes
@@ -304,7 +305,7 @@ class CopyHand:
                 place.late = True
             elif verdict == Verdict.TAKE:
                 try:
-                    staged.add(self._into(place, name))
+                    staged.add(self._placer.attempt(place, partial(self._into, place, name)))
                 except OSError as error:
                     self._placer.target_trouble(join(place.source, name), error)
         return frozenset(staged)

@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from project_migration.workers.copying.placing import Place, Placer, Trouble, lstat
 from project_migration.workers.copying.plan import Count, Member, Settings
@@ -102,7 +103,7 @@ class LinkPlacer:
             source, target, flags, own = name.member
             try:
                 place = self._make_place(source, target, flags)
-                self._placer.copy(place, own, name.path, name.there)
+                self._placer.attempt(place, partial(self._placer.copy, place, own, name.path, name.there))
                 name.there = os.stat(own, dir_fd=place.to_fd, follow_symlinks=False)
                 return name
             except Trouble as trouble:
@@ -114,19 +115,13 @@ class LinkPlacer:
 
     def _link(self, base: _Name, name: _Name) -> None:
         base_source, base_target, base_flags, base_name = base.member
-        source, target, flags, own = name.member
+        source, target, flags, _ = name.member
         base_fd = -1
         try:
             # a duplicate, since a descriptor is lent only until others are asked for
             base_fd = os.dup(self._make_place(base_source, base_target, base_flags).to_fd)
             place = self._make_place(source, target, flags)
-            if name.there is not None and place.direct:
-                self._placer.clear(place, own, name.there)
-                name.there = None
-            made = own if place.direct else self._placer.temporary_name()
-            os.link(base_name, made, src_dir_fd=base_fd, dst_dir_fd=place.to_fd, follow_symlinks=False)
-            if made != own:
-                self._placer.show(place, made, own, name.there)
+            self._placer.attempt(place, partial(self._linked, place, base_fd, base_name, name))
             self._counts[Count.HARD_LINKS] += 1
             self._placer.give_dressed(Count.COPIED, name.path, None)
         except OSError as error:
@@ -137,6 +132,16 @@ class LinkPlacer:
         finally:
             if base_fd >= 0:
                 os.close(base_fd)
+
+    def _linked(self, place: Place, base_fd: int, base_name: str, name: _Name) -> None:
+        own = name.member[3]
+        if name.there is not None and place.direct:
+            self._placer.clear(place, own, name.there)
+            name.there = None
+        made = own if place.direct else self._placer.temporary_name()
+        os.link(base_name, made, src_dir_fd=base_fd, dst_dir_fd=place.to_fd, follow_symlinks=False)
+        if made != own:
+            self._placer.show(place, made, own, name.there)
 
     def _copy_apart(self, name: _Name, why: OSError) -> None:
         """Content first: the file arrives, and that its names do not belong together is told."""

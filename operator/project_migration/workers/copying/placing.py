@@ -6,8 +6,9 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from project_migration.workers import attributes
 from project_migration.workers.attributes import Attributes
@@ -18,7 +19,9 @@ from project_migration.workers.copying.removal import remove_tree
 from project_migration.workers.crew import Outbox
 from project_migration.workers.ownership import KEEP
 from project_migration.workers.reasons import ENDING_ERRORS, cause_of, reason_of
-from project_migration.workers.tree import by_handle, join, open_handle
+from project_migration.workers.tree import by_handle, join, make_writable, open_handle
+
+Outcome = TypeVar("Outcome")
 
 #: Larger files are tasks of their own.
 LARGE = 32 << 20
@@ -131,15 +134,27 @@ class Placer:
 
     def place(self, place: Place, name: str, kind: int) -> None:
         path = join(place.source, name)
+        one = self._file if kind == Kind.FILE else self._other
         try:
-            if kind == Kind.FILE:
-                self._file(place, name, path)
-            else:
-                self._other(place, name, path)
+            try:
+                one(place, name, path)
+            except PermissionError:
+                if not make_writable(place.to_fd):
+                    raise
+                one(place, name, path)
         except Trouble as trouble:
             self.give(trouble.verdict, path, trouble.cause, trouble.number)
         except OSError as error:
             self.target_trouble(path, error)
+
+    def attempt(self, place: Place, action: Callable[[], Outcome]) -> Outcome:
+        """An action that writes to a directory, which may have a read-only mode from an earlier run."""
+        try:
+            return action()
+        except PermissionError:
+            if not make_writable(place.to_fd):
+                raise
+            return action()
 
     def _file(self, place: Place, name: str, path: str) -> None:
         there: os.stat_result | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from project_migration.workers.filters import Selection, Verdict
 from project_migration.workers.reserved import is_reserved
-from project_migration.workers.tree import Tree, join, split
+from project_migration.workers.tree import Tree, join, make_writable, split
 
 #: Listing again helps where entries were passed over because others were removed meanwhile (NFS).
 _LISTINGS = 3
@@ -25,6 +25,25 @@ def remove_tree(parent: int, name: str) -> int:
 def remove_taken(parent: int, name: str, path: str, selection: Selection) -> int:
     """Removes what the filter takes of a directory called ``path`` in the tree, and it too if nothing is left."""
     return _Removal(parent, name, selection, path).run()
+
+
+def unlink(directory: int, name: str) -> None:
+    """Also from a directory that has a read-only mode already."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except PermissionError:
+        if not make_writable(directory):
+            raise
+        os.unlink(name, dir_fd=directory)
+
+
+def _rmdir(directory: int, name: str) -> None:
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except PermissionError:
+        if not make_writable(directory):
+            raise
+        os.rmdir(name, dir_fd=directory)
 
 
 @dataclass(slots=True)
@@ -67,7 +86,7 @@ class _Removal:
                 if is_directory and verdict is not Verdict.LEAVE:
                     inner.append(path)
                 elif verdict is Verdict.TAKE:
-                    os.unlink(entry.name, dir_fd=descriptor)
+                    unlink(descriptor, entry.name)
                     self.count += 1
                 else:
                     self.kept.add(directory)
@@ -91,7 +110,7 @@ class _Removal:
         tree.forget(directory)
         above, name = split(directory)
         try:
-            os.rmdir(name, dir_fd=tree.directory(above))
+            _rmdir(tree.directory(above), name)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
