@@ -1,4 +1,4 @@
-"""The main job on this machine: a directory with everything that makes trees hard is planned, moved, verified, reported.
+"""The main job on this machine: a directory of everything that makes trees hard is planned, moved, verified.
 
 Everything happens below ``build/demo``; it is made anew each time, and left there to be looked at.
 """

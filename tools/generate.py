@@ -1,4 +1,4 @@
-"""Writes what is generated from the model: the CRD, its copy in the chart, the reference of the document, the failure reasons.
+"""Writes what is generated from the model: the CRD and its copies, the document's reference, the failure reasons.
 
 ``--check`` writes nothing, and fails when a file is not what would be written.
 """

@@ -70,7 +70,6 @@ def test_an_evicted_helper_is_tried_again(kube: Kube) -> None:
     a_slow_migration(kube)
     pod = helper_pod(kube, "copy")
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": kube.namespace}}
-    import json
 
     kube.kubectl(
         "create",

@@ -121,7 +121,7 @@ class FakeCluster:
     workloads: dict[WorkloadRef, FakeWorkload] = field(default_factory=dict)
     helpers: dict[str, FakeHelper] = field(default_factory=dict)
     leases: dict[str, FakeLease] = field(default_factory=dict)
-    namespace: NamespaceFacts = NamespaceFacts(privileged_helpers=True)
+    namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
     behaviours: dict[tuple[str, str], list[Behaviour]] = field(default_factory=dict)
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
