@@ -1,0 +1,29 @@
+"""``make bench``: every figure, each against its named peer in the same run. ``BENCH="operator"`` for one of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+ALL = {
+    "copy_tree": "files, against rsync -a and chown -R",
+    "operator": "the operator on a real node: how soon it acts, and what it needs",
+}
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(ALL)
+    unknown = [name for name in wanted if name not in ALL]
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)}; there is {', '.join(ALL)}", file=sys.stderr)
+        return 2
+    for name in wanted:
+        print(f"\n== {name}: {ALL[name]}", flush=True)
+        code = subprocess.run((sys.executable, "-m", f"benchmarks.{name}"), check=False).returncode
+        if code != 0:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
