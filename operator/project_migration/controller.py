@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from project_migration.backends.backend import Backend
+from project_migration.engine.names import Key
 from project_migration.engine.step import Pace
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.world import Migration
 from project_migration.model.errors import Gone, MigrationError
 from project_migration.model.status import Status
 from project_migration.observing import logs

@@ -14,7 +14,7 @@ from typing import Any
 import kopf
 
 from project_migration.controller import Controller
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.document import GROUP, KIND, PLURAL, VERSION
 from project_migration.model.labels import MANAGED_BY, NAME, OPERATOR
 from project_migration.settings import Settings

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from project_migration.backends.backend import Backend
 from project_migration.engine.decide import ask, decide, steer
+from project_migration.engine.names import Key
 from project_migration.engine.step import Pace, View
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.world import Migration
 from project_migration.model.errors import Conflict, Gone
 from project_migration.model.status import Status
 from project_migration.platforms.registry import platform_of

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.errors import PassingError
 
 log = logging.getLogger(__name__)

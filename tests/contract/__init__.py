@@ -24,15 +24,8 @@ from project_migration.engine.effects import (
     TakeLease,
     volume_key,
 )
-from project_migration.engine.world import (
-    HelperFacts,
-    HelperPhase,
-    Key,
-    Migration,
-    Questions,
-    WorkloadFacts,
-    WorkloadRef,
-)
+from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.world import HelperFacts, HelperPhase, Migration, Questions, WorkloadFacts
 from project_migration.model.document import Volume
 from project_migration.model.errors import Conflict, Gone
 

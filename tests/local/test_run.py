@@ -22,10 +22,11 @@ MIB = 2**20
 #: A service managed by a program of the user's: it keeps its count in a file, and every call in another.
 SERVICE = """#!/bin/sh
 here=$(dirname "$0")
+put() { echo "$1" > "$here/count.new"; mv "$here/count.new" "$here/count"; }
 case $1 in
 status) cat "$here/count" ;;
-stop) echo 0 > "$here/count"; echo "stop" >> "$here/calls" ;;
-start) echo "$2" > "$here/count"; echo "start $2" >> "$here/calls" ;;
+stop) put 0; echo "stop" >> "$here/calls" ;;
+start) put "$2"; echo "start $2" >> "$here/calls" ;;
 esac
 """
 
@@ -141,15 +142,10 @@ def fill(directory: Path) -> None:
     os.utime(directory / ".hidden", (1_000_000_000, 1_000_000_000))
 
 
-def everything(directory: Path) -> list[Path]:
-    """All that is below it, but for the mark that a copy leaves on a target until it is released."""
-    return sorted(path for path in directory.rglob("*") if ".project-migration" not in path.parts)
-
-
 def picture(directory: Path) -> dict[str, tuple[object, ...]]:
     """What a person would compare: type, mode, time, content, by relative path."""
     found: dict[str, tuple[object, ...]] = {}
-    for path in everything(directory):
+    for path in sorted(directory.rglob("*")):
         facts = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         when = None if path.is_symlink() else int(facts.st_mtime)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.unit.local_backend.conftest import python_for_everybody
+from tests.unit.local_backend.conftest import for_everybody, python_for_everybody
 
-from .test_run import Machine, everything, fill, machine, picture
+from .test_run import Machine, fill, machine, picture
 
 __all__ = ["machine", "python_for_everybody"]
+
+tmp_path = for_everybody
 
 USER = 65534
 
@@ -23,9 +25,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run a
 @pytest.fixture
 def as_user(machine: Machine, python_for_everybody: str) -> Any:
     """Runs the program as nobody, in a machine that belongs to nobody."""
-    for directory in (machine.path, *machine.path.parents):
-        if str(directory).startswith("/tmp/pytest"):
-            directory.chmod(0o755)
     os.chown(machine.path, USER, USER)
 
     def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -76,7 +75,7 @@ def test_in_mode_helper_files_belong_to_whoever_runs_it(machine: Machine, as_use
     (machine.old / "run.sh").chmod(0o644)
     done = as_user("run", machine.write(ownership={"mode": "Helper"}))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.lstat().st_uid for path in everything(machine.new)} == {USER}
+    assert {path.lstat().st_uid for path in machine.new.rglob("*")} == {USER}
 
 
 def test_another_user_s_uid_is_refused_before_anything_is_written(machine: Machine, as_user: Any) -> None:
@@ -103,4 +102,4 @@ def test_root_gives_files_to_the_user_that_the_document_names(machine: Machine) 
     fill(machine.old)
     done = machine.call("run", machine.write(ownership={"mode": "Set", "uid": 8536, "gid": 8537}))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {(p.lstat().st_uid, p.lstat().st_gid) for p in everything(machine.new)} == {(8536, 8537)}
+    assert {(p.lstat().st_uid, p.lstat().st_gid) for p in machine.new.rglob("*")} == {(8536, 8537)}

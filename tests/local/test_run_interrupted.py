@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import subprocess
@@ -145,3 +147,21 @@ def test_what_helpers_said_is_kept_in_the_workspace(slow: Machine) -> None:
     slow.call("run", slow.write())
     logs = Path(slow.state, "workspace", "logs")
     assert any("copy" in path.name for path in logs.iterdir())
+
+
+def test_workloads_come_back_however_often_a_run_is_killed(slow: Machine) -> None:
+    """Killed at moments that meet every step; the count that was recorded first is the one that comes back."""
+    document, bind = slow.write(transfer=SLOW, quiesce=WEB), slow.serve()
+    moments = random.Random(7)
+    for _ in range(6):
+        run = slow.begin("run", document, *bind)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(moments.uniform(0.5, 4.0))
+        run.kill()
+        run.communicate()
+        wait_for(lambda: not helpers_of(slow.path), 5)
+    ends = [slow.call("run", document, *bind) for _ in range(2)]
+    assert ends[-1].returncode == 0, ends[-1].stdout
+    assert slow.count == 3
+    assert slow.calls.count("stop") >= 1
+    assert picture(slow.new) == picture(slow.old)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from project_migration.backends.fake import FakeBackend, FakeCluster, FakeHelper, FakeWorkload
+from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.step import Pace
 from project_migration.engine.steps.quiesce import SCALED_BACK_LIMIT
-from project_migration.engine.world import ClaimFacts, Key, WorkloadRef
+from project_migration.engine.world import ClaimFacts
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.rules import read_document
 from project_migration.model.status import State, Status, WorkloadState

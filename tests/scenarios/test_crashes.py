@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster
 from project_migration.engine.effects import Effect
-from project_migration.engine.world import Key, Migration, Questions, World
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration, Questions, World
 from project_migration.model.errors import PassingError
 from project_migration.model.status import Status
 from project_migration.reconcile import one_pass

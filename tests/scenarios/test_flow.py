@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster, FakeHelper
-from project_migration.engine.world import ClaimFacts, Key
+from project_migration.engine.names import Key
+from project_migration.engine.world import ClaimFacts
 from project_migration.model.document import Mode
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.labels import RELEASE, RETRY

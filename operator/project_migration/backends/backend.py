@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from project_migration.engine.effects import Effect
-from project_migration.engine.world import Key, Migration, Questions, World
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration, Questions, World
 from project_migration.model.status import Status
 
 

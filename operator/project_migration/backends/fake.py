@@ -27,18 +27,17 @@ from project_migration.engine.effects import (
     StartHelper,
     TakeLease,
 )
+from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.world import (
     ClaimFacts,
     HelperFacts,
     HelperPhase,
-    Key,
     LeaseFacts,
     Migration,
     NamespaceFacts,
     PodFacts,
     Questions,
     WorkloadFacts,
-    WorkloadRef,
     World,
 )
 from project_migration.model.document import Document, WorkloadKind

@@ -15,7 +15,8 @@ import yaml
 from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.resources import MIGRATIONS
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 
 
 class Cluster:

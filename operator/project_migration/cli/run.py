@@ -16,7 +16,8 @@ from project_migration.cli.endings import as_json, exit_code, say_end, say_inter
 from project_migration.cli.errors import Trouble, complain, spoken
 from project_migration.cli.follow import Interruption, follow
 from project_migration.cli.locking import locked
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.labels import RETRY
 from project_migration.observing.display import display_for

@@ -11,7 +11,8 @@ import click
 
 from project_migration.backends.local.backend import as_migration
 from project_migration.backends.local.state import StateDirectory
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 
 F = TypeVar("F", bound=Callable[..., Any])
 

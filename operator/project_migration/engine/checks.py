@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from project_migration.engine.effects import volume_key
+from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import VolumeUse
 from project_migration.engine.step import Context
-from project_migration.engine.world import ClaimFacts, PodFacts, WorkloadRef
+from project_migration.engine.world import ClaimFacts, PodFacts
 from project_migration.model.document import Side
 from project_migration.model.errors import Failure, Reason
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import Helper, Volume
 from project_migration.model.records import Request
-
-if TYPE_CHECKING:
-    from project_migration.engine.world import WorkloadRef
 
 
 def volume_key(volume: Volume) -> str:

@@ -11,30 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 from project_migration.engine.effects import HelperSpec
-from project_migration.model.document import Document, WorkloadKind
+from project_migration.engine.names import Key, WorkloadRef
+from project_migration.model.document import Document
 from project_migration.model.errors import Failure
 from project_migration.model.records import Progress, Record
 from project_migration.model.status import Status
-
-
-class Key(NamedTuple):
-    """Which migration."""
-
-    namespace: str
-    name: str
-
-
-class WorkloadRef(NamedTuple):
-    """A workload in the migration's namespace."""
-
-    kind: WorkloadKind
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

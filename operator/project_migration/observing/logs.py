@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
 
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 
 _migration: ContextVar[Mapping[str, str] | None] = ContextVar("migration", default=None)
 

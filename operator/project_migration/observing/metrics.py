@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
 from project_migration.engine.clock import moment
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from project_migration.model.status import State, Status, StepStatus, UnitStatus
 
 PREFIX = "project_migration_"

@@ -40,7 +40,7 @@ from project_migration.workers.crew import Crew, Outbox
 from project_migration.workers.harness import Job, main
 from project_migration.workers.ownership import effective_capabilities
 from project_migration.workers.pace import Pace
-from project_migration.workers.params import Params
+from project_migration.workers.params import Effort, Params
 from project_migration.workers.printable import escape, shorten
 from project_migration.workers.reasons import (
     COPY_INCOMPLETE,
@@ -53,7 +53,7 @@ from project_migration.workers.reasons import (
     reason_of,
 )
 from project_migration.workers.reserved import LOST_AND_FOUND, MARK, owner_prefix
-from project_migration.workers.roots import open_many_files, open_roots, processes, refuse_overlap, scratch, sync
+from project_migration.workers.roots import inode, open_many_files, open_roots, processes, refuse_overlap, scratch, sync
 
 HELP = """\
 Copies the tree of one volume onto another: contents, owners, modes, times, links, holes, attributes.
@@ -106,9 +106,13 @@ def copy(job: Job) -> Record:
     os.umask(0)
     open_many_files()
     params = Params(job.request.params)
+    effort = params.effort
+    settings = _settings(params, job)
     with open_roots(job) as (source, target):
         refuse_overlap(job)
-        settings = _settings(params, job, source, target)
+        settings = replace(
+            settings, selection=params.selection(source), source_root=inode(source), target_root=inode(target)
+        )
         if params.flag("requireEmpty"):
             _refuse_strangers(job, target)
         with marks.hold(target) as mark, scratch(job) as directory:
@@ -116,7 +120,7 @@ def copy(job: Job) -> Record:
                 _refuse_strangers(job, target)
             mark.write(marks.Owner.of(job.request))
             settings = replace(settings, granularity=mark.granularity())
-            record = _copied(job, params, settings, (source, target), directory)
+            record = _copied(job, effort, settings, (source, target), directory)
             if record.succeeded and params.flag("release"):
                 marks.lift(mark, target)
             elif record.succeeded:
@@ -124,10 +128,10 @@ def copy(job: Job) -> Record:
             return record
 
 
-def _settings(params: Params, job: Job, source: int, target: int) -> Settings:
-    source_root, target_root = os.fstat(source), os.fstat(target)
+def _settings(params: Params, job: Job) -> Settings:
+    """What the request says, so that it is found wrong before anything is made. The roots are still to come."""
     return Settings(
-        selection=params.selection(source),
+        selection=params.selection(None),
         ownership=params.ownership,
         capabilities=effective_capabilities(),
         prefix=owner_prefix(job.request.migration_uid),
@@ -135,8 +139,8 @@ def _settings(params: Params, job: Job, source: int, target: int) -> Settings:
         skip_specials=params.choice("specials", ("Fail", "Skip")) == "Skip",
         compare_content=params.choice("compare", ("Metadata", "Checksum")) == "Checksum",
         granularity=1,
-        source_root=(source_root.st_dev, source_root.st_ino),
-        target_root=(target_root.st_dev, target_root.st_ino),
+        source_root=(-1, -1),
+        target_root=(-1, -1),
     )
 
 
@@ -154,9 +158,8 @@ def _refuse_strangers(job: Job, target: int) -> None:
         raise Refusal(TARGET_NOT_EMPTY, f"the target is not empty: it holds {shorten(escape(found))}")
 
 
-def _copied(job: Job, params: Params, settings: Settings, roots: tuple[int, int], directory: Path) -> Record:
-    pace = Pace(params.number("bandwidth", 0) or None)
-    expected = params.number("expectedBytes", 0), params.number("expectedEntries", 0)
+def _copied(job: Job, effort: Effort, settings: Settings, roots: tuple[int, int], directory: Path) -> Record:
+    pace = Pace(effort.bandwidth)
     ledger = Ledger(directory)
     tally = Tally(job, ledger)
 
@@ -164,13 +167,13 @@ def _copied(job: Job, params: Params, settings: Settings, roots: tuple[int, int]
         return CopyHand(settings, *roots, pace, outbox)
 
     def tick() -> None:
-        job.tell(progress(crew.counts, *expected))
+        job.tell(progress(crew.counts, effort))
 
     crew = Crew(
         make_hand,
         WIRE,
         len(Count),
-        processes=processes(params.workers),
+        processes=processes(effort.workers),
         scratch=directory,
         on_note=tally.note,
         on_tick=tick,
@@ -192,9 +195,9 @@ def _copied(job: Job, params: Params, settings: Settings, roots: tuple[int, int]
     return _judged(job, tally, crew.counts)
 
 
-def progress(counts: Sequence[int], expected_bytes: int, expected_entries: int) -> Progress:
+def progress(counts: Sequence[int], effort: Effort) -> Progress:
     done, items = counts[Count.STREAMED], sum(counts[verdict] for verdict in VERDICTS)
-    return Progress(done, max(expected_bytes, done), items, max(expected_entries, counts[Count.ENTRIES]))
+    return Progress(done, max(effort.expected_bytes, done), items, max(effort.expected_entries, counts[Count.ENTRIES]))
 
 
 def record_counts(counts: Sequence[int]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from project_migration.model.records import Progress, Record
 from project_migration.workers.crew import Crew, Outbox
 from project_migration.workers.harness import Job, WrongRequest, main
 from project_migration.workers.ownership import Capability, effective_capabilities
-from project_migration.workers.params import Params
+from project_migration.workers.params import Effort, Params
 from project_migration.workers.proving.blocks import Index
 from project_migration.workers.proving.hand import ProofHand
 from project_migration.workers.proving.plan import (
@@ -55,6 +55,8 @@ SIDES = {"source": Side.SOURCE, "target": Side.TARGET}
 def prove(job: Job) -> Record:
     open_many_files()
     params = Params(job.request.params)
+    params.selection(None)
+    effort = params.effort
     names = params.texts("rootsToRead") or tuple(SIDES)
     for name in names:
         if name not in SIDES or not os.path.isabs(job.request.roots.get(name, "")):
@@ -66,7 +68,7 @@ def prove(job: Job) -> Record:
     }
     try:
         with scratch(job) as directory:
-            return _proved(job, params, _settings(params, roots, directory), directory)
+            return _proved(job, params, effort, _settings(params, roots, directory), directory)
     finally:
         for descriptor in roots.values():
             os.close(descriptor)
@@ -88,7 +90,7 @@ def _settings(params: Params, roots: dict[Side, int], directory: Path) -> Settin
     )
 
 
-def _proved(job: Job, params: Params, settings: Settings, directory: Path) -> Record:
+def _proved(job: Job, params: Params, effort: Effort, settings: Settings, directory: Path) -> Record:
     index = Index(directory)
 
     def on_note(note: NamedTuple) -> None:
@@ -103,14 +105,13 @@ def _proved(job: Job, params: Params, settings: Settings, directory: Path) -> Re
     def tick() -> None:
         done, items = crew.counts[Count.READ], crew.counts[Count.ENTRIES]
         sides = len(settings.roots)
-        job.tell(Progress(done, max(done, expected[0] * sides), items, max(items, expected[1])))
+        job.tell(Progress(done, max(done, effort.expected_bytes * sides), items, max(items, effort.expected_entries)))
 
-    expected = params.number("expectedBytes", 0), params.number("expectedEntries", 0)
     crew = Crew(
         make_hand,
         WIRE,
         len(Count),
-        processes=processes(params.workers),
+        processes=processes(effort.workers),
         scratch=directory,
         on_note=on_note,
         on_tick=tick,

@@ -16,6 +16,19 @@ MOST_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard a worker may try, and what it may expect; nothing of it changes the outcome."""
+
+    workers: int
+    """Processes at most."""
+    bandwidth: int | None
+    """Bytes a second."""
+    expected_bytes: int
+    expected_entries: int
+    """Totals for progress until more is found."""
+
+
+@dataclass(frozen=True, slots=True)
 class Params:
     """A view of ``request.params`` whose readers raise :class:`WrongRequest` naming the param."""
 
@@ -56,9 +69,13 @@ class Params:
             raise WrongRequest(f"params.ownership: {error}") from error
 
     @property
-    def workers(self) -> int:
-        """Processes at most; without a word, one a core and never fewer than two."""
-        return min(MOST_WORKERS, self.number("workers", max(2, len(os.sched_getaffinity(0))), least=1))
+    def effort(self) -> Effort:
+        return Effort(
+            workers=min(MOST_WORKERS, self.number("workers", max(2, len(os.sched_getaffinity(0))), least=1)),
+            bandwidth=self.number("bandwidth", 0) or None,
+            expected_bytes=self.number("expectedBytes", 0),
+            expected_entries=self.number("expectedEntries", 0),
+        )
 
     def selection(self, root: int | None) -> filters.Selection:
         """The filter, with the ignore file of the tree whose root is given as a descriptor."""

@@ -139,7 +139,7 @@ def _swept(job: Job, params: Params, target: int) -> list[int]:
             lambda outbox: Sweeper(target, prefix, outbox),
             WIRE,
             2,
-            processes=processes(params.workers),
+            processes=processes(params.effort.workers),
             scratch=directory,
             on_note=on_note,
             on_tick=tick,

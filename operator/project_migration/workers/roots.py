@@ -115,6 +115,14 @@ def scratch(job: Job) -> Iterator[Path]:
             directory.parent.rmdir()
 
 
+def inode(root: int) -> tuple[int, int]:
+    """Device and number of an open root, by which it is known wherever it is met; nothing that exists for -1."""
+    if root < 0:
+        return -1, -1
+    status = os.fstat(root)
+    return status.st_dev, status.st_ino
+
+
 def open_many_files() -> None:
     """Every lane keeps some directories open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -22,10 +22,10 @@ from project_migration.workers.filters import Selection, Verdict
 from project_migration.workers.harness import Job, main
 from project_migration.workers.mounts import is_mounted_read_only
 from project_migration.workers.ownership import Capability, effective_capabilities, in_user_namespace
-from project_migration.workers.params import Params
+from project_migration.workers.params import Effort, Params
 from project_migration.workers.reasons import cause_of
 from project_migration.workers.reserved import LOST_AND_FOUND, MARK, is_reserved, owner_prefix
-from project_migration.workers.roots import open_many_files, overlap, processes, refuse_links, scratch
+from project_migration.workers.roots import inode, open_many_files, overlap, processes, refuse_links, scratch
 from project_migration.workers.tree import Tree, join, open_root
 
 HELP = """\
@@ -215,12 +215,14 @@ class Inodes:
 def survey(job: Job) -> Record:
     open_many_files()
     params = Params(job.request.params)
+    params.selection(None)
+    effort = params.effort
     refuse_links(job, *SIDES)
     facts, roots = _look_at_roots(job)
     selection = params.selection(roots[0] if roots[0] >= 0 else None)
     if params.flag("count", default=True):
         with scratch(job) as directory:
-            _count(job, params, selection, facts, roots, directory)
+            _count(job, effort, selection, facts, roots, directory)
     for side, root in zip(SIDES, roots, strict=True):
         facts[side]["nested"] = overlap(job.root("source"), job.root("target")) or facts[side].get("nested", False)
         if root >= 0:
@@ -294,7 +296,7 @@ def _writable(root: int, space: os.statvfs_result) -> bool:
 
 
 def _count(
-    job: Job, params: Params, selection: Selection, facts: Facts, roots: tuple[int, int], directory: Path
+    job: Job, effort: Effort, selection: Selection, facts: Facts, roots: tuple[int, int], directory: Path
 ) -> None:
     inodes = Inodes(directory)
 
@@ -319,7 +321,7 @@ def _count(
         lambda outbox: Looker(sides, outbox),
         WIRE,
         2 * len(Seen),
-        processes=processes(params.workers),
+        processes=processes(effort.workers),
         scratch=directory,
         on_note=on_note,
         on_tick=tick,
@@ -333,7 +335,7 @@ def _count(
 
 
 def _sides(job: Job, selection: Selection, roots: tuple[int, int]) -> Sides:
-    source, target = (_inode(root) for root in roots)
+    source, target = (inode(root) for root in roots)
     return Sides(
         roots=roots,
         inodes=(source, target),
@@ -342,13 +344,6 @@ def _sides(job: Job, selection: Selection, roots: tuple[int, int]) -> Sides:
         user=os.geteuid(),
         groups=frozenset([os.getegid(), *os.getgroups()]),
     )
-
-
-def _inode(root: int) -> tuple[int, int]:
-    if root < 0:
-        return -1, -1
-    status = os.fstat(root)
-    return status.st_dev, status.st_ino
 
 
 def _take_counts(facts: Facts, roots: Iterable[int], counts: list[int]) -> None:

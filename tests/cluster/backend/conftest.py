@@ -15,7 +15,8 @@ from kubernetes.client import Configuration
 from project_migration.backends.kubernetes import KubernetesBackend, manifests
 from project_migration.backends.kubernetes.client import AlreadyExists, Client, NotThere
 from project_migration.backends.kubernetes.resources import DEPLOYMENTS, MIGRATIONS, NAMESPACES, PODS, Json, name_of
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from tests.cluster.backend.surroundings import ACCOUNTS, CRDS, STUB, document, settings, wait_until
 from tests.cluster.kube import OPERATOR_NAMESPACE, RELEASE
 from tests.cluster.node import Tools

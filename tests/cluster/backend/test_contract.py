@@ -10,7 +10,7 @@ from project_migration.backends.kubernetes import KubernetesBackend
 from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.resources import DEPLOYMENTS, MIGRATIONS, Json, name_of
 from project_migration.engine.effects import HelperSpec, Mount, Rights
-from project_migration.engine.world import Key, WorkloadRef
+from project_migration.engine.names import Key, WorkloadRef
 from project_migration.model.document import Volume, WorkloadKind
 from project_migration.model.records import Request
 from project_migration.settings import Settings

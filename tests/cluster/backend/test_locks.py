@@ -13,10 +13,8 @@ from project_migration.engine.effects import (
     DropLease,
     TakeLease,
 )
-from project_migration.engine.world import (
-    Key,
-    Migration,
-)
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from tests.cluster.backend.surroundings import (
     apply,
     document,

@@ -15,10 +15,8 @@ from project_migration.engine.effects import (
     DropFinalizer,
     EnsureFinalizer,
 )
-from project_migration.engine.world import (
-    Key,
-    Migration,
-)
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import Conflict, Gone
 from project_migration.model.labels import FINALIZER

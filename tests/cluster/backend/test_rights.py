@@ -34,7 +34,8 @@ from project_migration.engine.effects import (
     StartHelper,
     TakeLease,
 )
-from project_migration.engine.world import HelperPhase, Key, Questions, WorkloadRef
+from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.world import HelperPhase, Questions
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import Gone
 from project_migration.model.status import Status

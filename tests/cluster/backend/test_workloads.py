@@ -22,11 +22,8 @@ from project_migration.engine.effects import (
     ReleaseWorkload,
     TakeLease,
 )
-from project_migration.engine.world import (
-    Migration,
-    WorkloadRef,
-    World,
-)
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import Migration, World
 from project_migration.model.document import WorkloadKind
 from project_migration.model.labels import QUIESCED_BY, RECORDED_REPLICAS
 from tests.cluster.backend.surroundings import (

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from project_migration.engine.clock import stamp
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from project_migration.model.conditions import End, Summary, with_conditions
 from project_migration.model.document import AfterSuccess, Document, Mode, Side, WorkloadKind
 from project_migration.model.errors import REMEDIES, Reason

@@ -22,7 +22,7 @@ from project_migration.backends.kubernetes.client import (
 from project_migration.backends.kubernetes.leases import holder_exists
 from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.resources import CLAIMS, PODS
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.errors import Conflict, Gone, PassingError
 
 

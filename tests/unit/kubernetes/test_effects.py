@@ -27,7 +27,7 @@ from project_migration.engine.effects import (
     StartHelper,
     TakeLease,
 )
-from project_migration.engine.world import Key, WorkloadRef
+from project_migration.engine.names import Key, WorkloadRef
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import Conflict, Failure, PassingError, Reason
 from project_migration.model.records import Request

@@ -4,7 +4,8 @@ import kopf
 import pytest
 
 from project_migration.controller import Controller
-from project_migration.engine.world import Key, Migration, Questions, World
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration, Questions, World
 from project_migration.handlers import configure, migration_of, register, signature
 from project_migration.model.errors import Gone, PassingError
 from project_migration.model.labels import NAME

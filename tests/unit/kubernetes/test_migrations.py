@@ -6,7 +6,7 @@ import pytest
 
 from project_migration.backends.kubernetes.migrations import parse, parse_status
 from project_migration.backends.kubernetes.resources import Json
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.errors import PassingError
 from project_migration.model.labels import FINALIZER
 

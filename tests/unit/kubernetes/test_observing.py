@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.status import ItineraryStatus, State, Status, StepStatus, UnitStatus
 from project_migration.observing import logs
 from project_migration.observing.metrics import HelperEnded, Metrics, StepEnded, Transition, transition

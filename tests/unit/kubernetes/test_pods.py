@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from project_migration.backends.kubernetes.pods import NamespacePods, claims_of, ended
 from project_migration.backends.kubernetes.resources import Json, Owner, controller_of
-from project_migration.engine.world import WorkloadRef
+from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import WorkloadKind
 from project_migration.model.labels import UID
 from tests.unit.kubernetes.objects import a_pod, container, owned_by, with_containers

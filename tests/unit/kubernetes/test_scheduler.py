@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.errors import PassingError
 from project_migration.scheduler import Rhythm, Scheduler
 

@@ -15,7 +15,7 @@ from project_migration.backends.kubernetes.pods import NamespacePods
 from project_migration.backends.kubernetes.resources import Json
 from project_migration.backends.kubernetes.workloads import hold_patch, last_manager, release_patch, workload_facts
 from project_migration.engine.effects import HoldWorkload, ReleaseWorkload
-from project_migration.engine.world import WorkloadRef
+from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import WorkloadKind
 from project_migration.model.labels import QUIESCED_BY, RECORDED_REPLICAS, RECORDED_SUSPENDED, RELEASED
 

@@ -5,8 +5,9 @@ import shutil
 import site
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,14 @@ def helper_spec(old: Path, new: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         )
 
     return make
+
+
+@pytest.fixture
+def for_everybody() -> Iterator[Path]:
+    """A directory that every user may enter; every pytest that starts closes those that pytest makes."""
+    with tempfile.TemporaryDirectory(prefix="project-migration-test-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
 
 
 @pytest.fixture

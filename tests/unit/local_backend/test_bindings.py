@@ -7,7 +7,8 @@ import pytest
 
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.bindings import Bindings, Means, check
-from project_migration.engine.world import Questions, WorkloadRef
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import Questions
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.errors import DocumentError
 

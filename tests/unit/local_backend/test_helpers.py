@@ -189,33 +189,6 @@ time.sleep(600)
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a helper as somebody else")
-def test_root_runs_a_helper_as_the_user_that_the_document_names(
-    open_backend: Open, helper_spec: Spec, python_for_everybody: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", python_for_everybody)
-    backend, spec = open_backend(), helper_spec(user=4711, group=4712)
-    open_up(backend.state.path)
-    start(backend, spec)
-    facts = finished(backend, spec.name)
-    assert facts.record is not None, facts.failure
-    written = (backend.state.workspace / "mine").stat()
-    assert (written.st_uid, written.st_gid) == (4711, 4712)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a helper as somebody else")
-def test_a_state_directory_that_the_helper_cannot_enter_is_named(
-    open_backend: Open, helper_spec: Spec, python_for_everybody: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", python_for_everybody)
-    backend, spec = open_backend(), helper_spec(user=4711)
-    backend.state.path.chmod(0o700)
-    start(backend, spec)
-    failure = finished(backend, spec.name).failure
-    assert failure is not None
-    assert "--state DIR" in failure.message
-
-
 def test_an_ordinary_user_cannot_run_a_helper_as_somebody_else(
     open_backend: Open, helper_spec: Spec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,10 +208,3 @@ def ignores_term(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     ignored = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")), 16)
     return bool(ignored >> (signal.SIGTERM - 1) & 1)
-
-
-def open_up(path: Path) -> None:
-    """pytest's directories are for their owner only."""
-    for directory in path.parents:
-        if directory.owner() == "root" and str(directory).startswith("/tmp/pytest"):
-            directory.chmod(0o755)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from project_migration.backends.local.places import Place, default_state_dir, home, mount_points, place_of
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 
 MOUNTS = """\
 25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

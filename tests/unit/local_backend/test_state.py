@@ -9,7 +9,7 @@ import pytest
 
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.files import write_whole
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 from project_migration.model.errors import Conflict, DocumentError, Gone
 from project_migration.model.status import Status
 

@@ -11,7 +11,8 @@ import pytest
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.workloads import Workloads
 from project_migration.engine.effects import HoldWorkload, ReleaseWorkload
-from project_migration.engine.world import Questions, WorkloadFacts, WorkloadRef
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import Questions, WorkloadFacts
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import PassingError
 
@@ -24,10 +25,11 @@ Open = Callable[..., LocalBackend]
 PROGRAM = """#!/bin/sh
 here=$(dirname "$0")
 [ ! -e "$here/broken" ] || { echo "the disk is full" >&2; exit 1; }
+put() { echo "$1" > "$here/count.new"; mv "$here/count.new" "$here/count"; }
 case $1 in
 status) cat "$here/count" || exit 4 ;;
-stop) [ ! -e "$here/slow" ] || sleep 1; echo 0 > "$here/count"; echo stop >> "$here/calls" ;;
-start) echo "$2" > "$here/count"; echo "start $2" >> "$here/calls" ;;
+stop) [ ! -e "$here/slow" ] || sleep 1; put 0; echo stop >> "$here/calls" ;;
+start) put "$2"; echo "start $2" >> "$here/calls" ;;
 esac
 """
 

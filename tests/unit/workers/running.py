@@ -42,6 +42,10 @@ WORK = {
 }
 
 
+#: Whether workers wait for the disk in the end. They need not for most tests, and disks may be slow.
+DISK = False
+
+
 @dataclass
 class Ran:
     code: int
@@ -146,6 +150,10 @@ def _be_the_worker(worker: str, out: Path, user: int | None) -> None:
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
+        if not DISK:
+            for module in MODULES.values():
+                if hasattr(module, "sync"):
+                    module.sync = lambda _: None  # type: ignore[attr-defined]
         sys.argv = [worker, "--request", str(out / "request.json"), "--termination-log", str(out / "termination.json")]
         roots, function = WORK[worker]
         harness.main(worker, MODULES[worker].HELP, roots, getattr(MODULES[worker], function))
@@ -200,7 +208,8 @@ class Running:
     def kill(self) -> None:
         if not self.is_over():
             os.kill(self.pid, signal.SIGKILL)
-            self.wait()
+            _, status = os.waitpid(self.pid, 0)
+            self.code = os.waitstatus_to_exitcode(status)
 
 
 def _processes() -> list[int]:

@@ -13,7 +13,8 @@ from project_migration.backends.kubernetes.orphans import drop_abandoned_leases,
 from project_migration.backends.kubernetes.pods import PodReader
 from project_migration.backends.kubernetes.refusals import Refusals
 from project_migration.engine.effects import Effect
-from project_migration.engine.world import Key, Migration, Questions, World
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration, Questions, World
 from project_migration.model.status import Status
 from project_migration.settings import Settings
 

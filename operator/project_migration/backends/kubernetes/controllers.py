@@ -26,7 +26,7 @@ from project_migration.backends.kubernetes.resources import (
     metadata,
     name_of,
 )
-from project_migration.engine.world import WorkloadRef
+from project_migration.engine.names import WorkloadRef
 
 #: https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
 ARGO_TRACKING = "argocd.argoproj.io/tracking-id"

@@ -21,7 +21,8 @@ from project_migration.backends.kubernetes.resources import (
     version_of,
 )
 from project_migration.engine.effects import DropLease, TakeLease
-from project_migration.engine.world import Key, LeaseFacts, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import LeaseFacts, Migration
 from project_migration.model.errors import Conflict
 from project_migration.model.labels import MANAGED_BY, OPERATOR
 

@@ -21,7 +21,8 @@ from project_migration.backends.kubernetes.resources import (
     uid_of,
     version_of,
 )
-from project_migration.engine.world import Key, Migration
+from project_migration.engine.names import Key
+from project_migration.engine.world import Migration
 from project_migration.model.document import Document
 from project_migration.model.errors import Conflict, DocumentError, Gone, PassingError
 from project_migration.model.labels import FINALIZER

@@ -15,7 +15,8 @@ from project_migration.backends.kubernetes.pods import NamespacePods
 from project_migration.backends.kubernetes.resources import Json, annotations_of, metadata, name_of
 from project_migration.backends.kubernetes.workloads import RESOURCES, path_of, release_patch, workload_facts
 from project_migration.engine.effects import ReleaseWorkload
-from project_migration.engine.world import WorkloadFacts, WorkloadRef
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import WorkloadFacts
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import Conflict
 from project_migration.model.labels import QUIESCED_BY

@@ -24,7 +24,8 @@ from project_migration.backends.kubernetes.resources import (
     uid_of,
 )
 from project_migration.backends.kubernetes.shared_reads import SharedReads
-from project_migration.engine.world import PodFacts, WorkloadRef
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import PodFacts
 from project_migration.model.document import WorkloadKind
 from project_migration.model.labels import UID
 

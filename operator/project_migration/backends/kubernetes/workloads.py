@@ -24,7 +24,8 @@ from project_migration.backends.kubernetes.resources import (
     version_of,
 )
 from project_migration.engine.effects import HoldWorkload, ReleaseWorkload
-from project_migration.engine.world import WorkloadFacts, WorkloadRef
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import WorkloadFacts
 from project_migration.model.document import WorkloadKind
 from project_migration.model.labels import QUIESCED_BY, RECORDED_REPLICAS, RECORDED_SUSPENDED, RELEASED
 

@@ -30,14 +30,8 @@ from project_migration.engine.effects import (
     TakeLease,
     volume_key,
 )
-from project_migration.engine.world import (
-    ClaimFacts,
-    Key,
-    Migration,
-    NamespaceFacts,
-    Questions,
-    World,
-)
+from project_migration.engine.names import Key
+from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Questions, World
 from project_migration.model.document import Document
 from project_migration.model.errors import DocumentError, Gone
 from project_migration.model.status import Status

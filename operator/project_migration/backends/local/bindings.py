@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from project_migration.backends.local.places import place_of, real
-from project_migration.engine.world import WorkloadRef
+from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import Document, Volume, WorkloadKind
 from project_migration.model.errors import DocumentError
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from project_migration.engine.world import Key
+from project_migration.engine.names import Key
 
 #: https://www.kernel.org/doc/html/latest/filesystems/proc.html (3.5 /proc/<pid>/mountinfo)
 MOUNTS = Path("/proc/self/mountinfo")

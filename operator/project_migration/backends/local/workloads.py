@@ -27,7 +27,8 @@ from project_migration.backends.local.controllers import Controller, Running, co
 from project_migration.backends.local.files import held, read_json, write_json
 from project_migration.backends.local.state import is_kept
 from project_migration.engine.effects import HoldWorkload, ReleaseWorkload
-from project_migration.engine.world import WorkloadFacts, WorkloadRef
+from project_migration.engine.names import WorkloadRef
+from project_migration.engine.world import WorkloadFacts
 from project_migration.model.document import WorkloadKind
 from project_migration.model.errors import PassingError
 

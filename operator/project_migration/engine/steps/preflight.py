@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from project_migration.engine.checks import Finding, run_checks
 from project_migration.engine.clock import NEVER, stamp
 from project_migration.engine.effects import EnsureClaim, HelperSpec, volume_key
+from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import Platform, UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
 from project_migration.engine.units import first_units, helper_spec, run_units
-from project_migration.engine.world import Questions, WorkloadRef, World
+from project_migration.engine.world import Questions, World
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record
 from project_migration.model.status import State, StepStatus, UnitStatus

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from project_migration.engine.effects import Effect, HoldWorkload, volume_key
+from project_migration.engine.names import WorkloadRef
 from project_migration.engine.step import Context, Outcome, View
-from project_migration.engine.world import Questions, WorkloadFacts, WorkloadRef
+from project_migration.engine.world import Questions, WorkloadFacts
 from project_migration.model.document import Side, Workload, WorkloadKind
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
