@@ -286,6 +286,9 @@ class Copier:
         self._control.execute("ANALYZE")
 
     def _finish(self, left: LeftOut, built: building.Built) -> tuple[Counts, str]:
+        # entries that print nothing, and those left out, were counted beforehand
+        self._items_total = self._items
+        self._tell()
         for name in (*left.views, *(entry.title for entry in built.left_out)):
             self._job.lists.add("skipped", name, "it needs a table that is left out")
         rows = sorted(self._rows.items())
