@@ -343,3 +343,20 @@ def test_a_claim_of_another_namespace_is_never_mounted(consenting: bool, reason:
     status = run(cluster, key)
     assert (status.phase, status.failure_reason) == ("Failed", reason)
     assert cluster.offered == [], "not even as a dry run"
+
+
+def test_migrations_that_share_a_workspace_claim_have_directories_of_their_own() -> None:
+    cluster = a_cluster()
+    cluster.workloads.clear()
+    seen: dict[str, set[str | None]] = {}
+
+    def note(_cluster: FakeCluster, what: str, thing: object) -> None:
+        if what == "runs" and isinstance(thing, FakeHelper) and thing.spec.workspace is not None:
+            seen.setdefault(thing.owner, set()).add(thing.spec.workspace.sub_path)
+
+    cluster.watcher = note
+    for name in ("first", "second"):
+        run(cluster, cluster.add(a_document(name, quiesce={}, backup={"waive": "the second may overwrite"})))
+    assert len(seen) == 2
+    assert all(len(paths) == 1 and None not in paths for paths in seen.values())
+    assert len(set.union(*seen.values())) == 2

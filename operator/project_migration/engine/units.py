@@ -349,8 +349,14 @@ def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) ->
 
 
 def workspace_of(view: View) -> Volume | None:
+    """A directory of the migration's own: several migrations may share a claim for their workspaces."""
     name = view.status.workspace_claim
-    return Volume(claim_name=name) if name else None
+    return Volume(claim_name=name, sub_path=view.status.workspace_path or None) if name else None
+
+
+def workspace_path(view: View) -> str:
+    """``vision-3f9a1c22``: at most 209 characters, where a name in a directory may have 255."""
+    return f"{view.name[:200]}-{short(view.migration.uid)}"
 
 
 def _nodes(context: Context, work: UnitWork) -> tuple[str, ...]:
@@ -365,4 +371,9 @@ def _nodes(context: Context, work: UnitWork) -> tuple[str, ...]:
 
 def helper_name(step_id: str, unit: str, attempt: int, uid: str) -> str:
     """``copy-data-1-3f9a1c22``: at most 9 + 30 + 4 + 8 characters and three dashes, within a label's 63."""
-    return f"{step_id.replace('_', '-')}-{unit}-{attempt}-{uid.replace('-', '')[:8]}"
+    return f"{step_id.replace('_', '-')}-{unit}-{attempt}-{short(uid)}"
+
+
+def short(uid: str) -> str:
+    """Enough of a UID to tell one migration from another."""
+    return uid.replace("-", "")[:8]

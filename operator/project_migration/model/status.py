@@ -175,6 +175,8 @@ class Status(StatusModel):
     plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
     locks: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
     workspace_claim: Short = ""
+    """Where manifests, lists, records and the report lie, in the directory workspacePath."""
+    workspace_path: Short = ""
     backup: BackupStatus | None = None
     first_write_at: Short | None = None
     started_at: Short | None = None

@@ -22,6 +22,7 @@ from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Outcome, 
 from project_migration.workers.lists import NameLists
 from project_migration.workers.printable import escape, shorten
 from project_migration.workers.reasons import HELPER_CRASHED, INVALID_DOCUMENT, Refusal, cause_of, reason_of
+from project_migration.workers.tree import open_root
 
 SUCCEEDED, FAILED, WRONG_REQUEST, TERMINATED = 0, 1, 2, 128 + signal.SIGTERM
 
@@ -186,6 +187,8 @@ def _finished(record: Record) -> Progress:
 
 def _work(request: Request, work: Work) -> Record:
     try:
+        # a claim for workspaces may be shared: each migration has a directory of its own in it
+        os.close(open_root(request.roots["workspace"], make=True))
         lists = NameLists(Path(request.roots["workspace"]), stem(request))
     except OSError as error:
         reason, message, passing = _told(error, request)

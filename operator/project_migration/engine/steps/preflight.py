@@ -15,7 +15,7 @@ from project_migration.engine.effects import EnsureClaim, HelperSpec, volume_key
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import Platform, UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
-from project_migration.engine.units import first_units, helper_spec, run_units
+from project_migration.engine.units import first_units, helper_spec, run_units, workspace_path
 from project_migration.engine.world import Questions, World
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record
@@ -79,7 +79,8 @@ class Preflight:
         """Has the workspace claim noted, and made when the document asks for that."""
         name = workspace_claim(context)
         if name != context.status.workspace_claim:
-            return Outcome.wait(context.status.model_copy(update={"workspace_claim": name}), "", again_in=0.0)
+            noted = {"workspace_claim": name, "workspace_path": workspace_path(context)}
+            return Outcome.wait(context.status.model_copy(update=noted), "", again_in=0.0)
         workspace = context.spec.workspace
         facts = context.world.claims.get(f"claim/{name}")
         if workspace and workspace.size and facts is not None and not facts.exists:
