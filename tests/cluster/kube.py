@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
+from kubernetes import config
+from kubernetes.client import Configuration
 
+from project_migration.backends.kubernetes.client import Client, NotThere
 from tests.cluster.node.tools import Tools
 
 OPERATOR_NAMESPACE = "project-migration"
@@ -18,6 +23,27 @@ RELEASE = "pmig"
 
 #: Kept short, so that a test of a time-out does not take long.
 TIMEOUTS = {"quiesce": "60s", "helperStart": "60s", "silence": "60s", "lock": "5m", "resume": "60s"}
+
+
+#: Where the API server keeps what the tests look at.
+KINDS = {
+    "pmig": ("/apis/migration.mlops.dev/v1alpha1", "projectmigrations"),
+    "deployment": ("/apis/apps/v1", "deployments"),
+    "statefulset": ("/apis/apps/v1", "statefulsets"),
+    "job": ("/apis/batch/v1", "jobs"),
+    "cronjob": ("/apis/batch/v1", "cronjobs"),
+    "pod": ("/api/v1", "pods"),
+    "event": ("/api/v1", "events"),
+    "serviceaccount": ("/api/v1", "serviceaccounts"),
+    "lease": ("/apis/coordination.k8s.io/v1", "leases"),
+}
+
+
+@functools.cache
+def _client(kubeconfig: Path) -> Client:
+    found = Configuration()
+    config.load_kube_config(config_file=str(kubeconfig), client_configuration=found)  # type: ignore[no-untyped-call]
+    return Client(found)
 
 
 @dataclass(frozen=True)
@@ -56,12 +82,21 @@ class Kube:
         self.kubectl("create", "-f", "-", text=yaml.safe_dump_all(objects))
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
-        return json.loads(text) if text.strip() else None
+        """Without kubectl, whose start costs more than what is waited for here."""
+        try:
+            return dict(_client(self.tools.kubeconfig).get(f"{self._path(kind)}/{name}"))
+        except NotThere:
+            return None
 
     def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        words = ("-l", selector) if selector else ()
-        return list(json.loads(self.kubectl("get", kind, *words, "-o", "json"))["items"])
+        query = {"labelSelector": selector} if selector else {}
+        return list(_client(self.tools.kubeconfig).items(self._path(kind), **query))
+
+    def _path(self, kind: str) -> str:
+        if kind == "namespace":
+            return "/api/v1/namespaces"
+        group, plural = KINDS[kind.removesuffix("s")]
+        return f"{group}/namespaces/{self.namespace}/{plural}"
 
     def patch(self, kind: str, name: str, change: dict[str, Any], *words: str) -> None:
         self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(change), *words)
