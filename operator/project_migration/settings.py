@@ -53,8 +53,8 @@ class Settings(BaseModel):
     log_level: LogLevel = "INFO"
     """The least that is logged."""
 
-    passes: Annotated[int, Field(ge=1, le=64)] = 4
-    """How many migrations are looked at in the same moment (threads)."""
+    passes: Annotated[int, Field(ge=1, le=64)] = 16
+    """How many migrations are looked at in the same moment (threads, which mostly wait for the API server)."""
     resync_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
     """Every migration is looked at this often, even if nothing seems to have happened."""
     sweep_seconds: Annotated[float, Field(ge=10, le=86400)] = 600.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from datetime import UTC, datetime, timedelta
 
 from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.diagnosis import end_failure, helper_statuses, pending_failure
@@ -25,6 +26,7 @@ from project_migration.backends.kubernetes.resources import (
     labels_of,
     metadata,
     name_of,
+    time_of,
     uid_of,
     version_of,
 )
@@ -37,6 +39,9 @@ from project_migration.model.records import Progress, Record, Request
 PROGRESS_LINES = 20
 DIAGNOSTIC_LINES = 40
 LOG_BYTES = 64 * 1024
+
+#: Most helpers run by then, and their events need not be read.
+WONDER_AFTER = timedelta(seconds=4)
 
 #: Labels that the Job controller puts on pods. They stay when a Job is deleted without its pods.
 #: https://kubernetes.io/docs/reference/labels-annotations-taints/#batch-kubernetes-io-job-name
@@ -120,6 +125,12 @@ def progress_in(log: str) -> Progress | None:
     return next((progress for progress in found if progress is not None), None)
 
 
+def _young(obj: Json) -> bool:
+    """Whether it is too early to wonder why it does not run. A clock that is wrong only costs a look."""
+    created = time_of(metadata(obj).get("creationTimestamp"))
+    return created is not None and timedelta(0) <= datetime.now(UTC) - created < WONDER_AFTER
+
+
 class _Helper:
     """One helper while its facts are read: the logs and events that its phase calls for, and no others."""
 
@@ -176,7 +187,7 @@ class _Helper:
 
     def _events(self) -> Sequence[Json]:
         about = self._pod if self._pod is not None else self._job
-        if about is None:
+        if about is None or _young(about):
             return ()
         try:
             return self._client.items(EVENTS.path(self._namespace), fieldSelector=f"involvedObject.uid={uid_of(about)}")

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 
 from project_migration.backends.kubernetes.admission import offer
-from project_migration.backends.kubernetes.claims import observe_claims
+from project_migration.backends.kubernetes.claims import ClaimReader
 from project_migration.backends.kubernetes.client import Client, unless_there
 from project_migration.backends.kubernetes.helpers import observe_helpers
 from project_migration.backends.kubernetes.leases import observe_leases
@@ -29,6 +29,7 @@ class Observation:
         self._client = client
         self._settings = settings
         self._pods = pods
+        self._claim_reader = ClaimReader(client)
         self._executor = executor
         self._refusals = refusals
 
@@ -62,7 +63,7 @@ class Observation:
     def _claims(self, migration: Migration, keys: Collection[str], pods: NamespacePods) -> Mapping[str, ClaimFacts]:
         """A path is nothing that a cluster has; it does not exist here."""
         names = {key.removeprefix(CLAIM) for key in keys if key.startswith(CLAIM)}
-        found = observe_claims(self._client, migration.key.namespace, names, pods, migration.uid)
+        found = self._claim_reader.observe(migration.key.namespace, names, pods, migration.uid)
         return {key: found.get(key.removeprefix(CLAIM), ClaimFacts(exists=False)) for key in keys}
 
     def _namespace(self, name: str) -> NamespaceFacts:

@@ -148,7 +148,9 @@ class PodReader:
 
     @staticmethod
     def _needed(pods: Iterable[Json]) -> list[Resource]:
-        kinds = {(owner.group, owner.kind) for pod in pods if not ended(pod) and (owner := controller_of(pod))}
+        """A helper's Job is its own; what people scale is sought for the others."""
+        strangers = (pod for pod in pods if not ended(pod) and UID not in labels_of(pod))
+        kinds = {(owner.group, owner.kind) for pod in strangers if (owner := controller_of(pod))}
         return [resource for key, resource in BETWEEN.items() if key in kinds]
 
 
