@@ -94,7 +94,7 @@ def test_cancel_after_an_interruption_brings_workloads_back(slow: Machine) -> No
 
 
 def test_cancel_reaches_a_run_that_is_at_work(slow: Machine) -> None:
-    document, bind = slow.write(transfer=SLOW, quiesce=WEB), slow.serve()
+    document, bind = slow.write(transfer={"bandwidth": "300Ki"}, quiesce=WEB), slow.serve()
     run = slow.begin("run", document, *bind)
     wait_for(copying(slow))
     assert slow.call("cancel", "--state", slow.state).returncode == 0
@@ -104,7 +104,7 @@ def test_cancel_reaches_a_run_that_is_at_work(slow: Machine) -> None:
 
 
 def test_a_second_run_of_the_same_is_refused_and_may_watch(slow: Machine) -> None:
-    document = slow.write(transfer=SLOW)
+    document = slow.write(transfer={"bandwidth": "500Ki"})
     run = slow.begin("run", document)
     wait_for(copying(slow))
     second = slow.call("run", document)

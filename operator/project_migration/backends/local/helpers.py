@@ -206,8 +206,9 @@ class Helpers:
         self._file(kept.name).unlink(missing_ok=True)
 
     def _facts(self, kept: Kept) -> HelperFacts:
-        record = self._record(kept)
         phase = self._phase(kept)
+        # after that: a record that was not there a moment before its program ended may be there now
+        record = self._record(kept) if phase is HelperPhase.FINISHED else None
         failure = None
         if phase is HelperPhase.FINISHED and record is None:
             log = self.directory / kept.name / "log.txt"
@@ -218,7 +219,7 @@ class Helpers:
             version=str(kept.count),
             phase=phase,
             request_digest=kept.request_digest,
-            record=record if phase is HelperPhase.FINISHED else None,
+            record=record,
             progress=last_progress(self.directory / kept.name / "progress.jsonl"),
             failure=failure,
         )
