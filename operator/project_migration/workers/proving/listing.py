@@ -58,15 +58,17 @@ def listing(path: str, directories: Mapping[int, int], first: str, last: str) ->
 class _Sample:
     """Every ``one_in``-th name by its checksum, which is the same on both sides; fewer of them as more names come."""
 
+    middle: str
+    """Of the names that were listed first."""
     one_in: int = 1
     names: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, found: Mapping[int, Mapping[str, bool]]) -> _Sample:
-        sample = cls()
-        for names in found.values():
-            for name in names:
-                sample.add(name)
+        known = sorted({name for names in found.values() for name in names}, key=os.fsencode)
+        sample = cls(known[len(known) // 2])
+        for name in known:
+            sample.add(name)
         return sample
 
     def add(self, name: str) -> None:
@@ -77,7 +79,7 @@ class _Sample:
                 self.names = {kept for kept in self.names if zlib.crc32(os.fsencode(kept)) % self.one_in == 0}
 
     def cuts(self) -> list[str]:
-        """Names that divide the directory into parts of about :data:`PART` names."""
+        """Names that divide the directory into parts of about :data:`PART` names; none of them is the first."""
         ordered = sorted(self.names, key=os.fsencode)
         step = max(1, PART // self.one_in)
-        return ordered[step::step]
+        return ordered[step::step] or [self.middle]
