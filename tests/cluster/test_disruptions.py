@@ -203,6 +203,16 @@ def test_a_requester_gets_nothing_from_another_namespace(kube: Kube, namespaces:
     assert kube.helpers() == []
 
 
+def test_a_sub_path_is_never_followed_through_a_link(kube: Kube) -> None:
+    kube.run("fill", "ln -s /etc /claims/old/link; mkdir /claims/old/real", "old")
+    document = a_migration()
+    document["spec"]["volumes"]["pairs"][0]["source"]["subPath"] = "link"
+    kube.create(document)
+    status = kube.ended("files")
+    assert (status["failureReason"], "firstWriteAt" in status) == ("PathIsALink", False), describe(status)
+    assert kube.run("look", "ls -A /claims/new", "new") == ""
+
+
 def test_fifty_migrations_at_once_all_end_well(kube: Kube) -> None:
     count = 50
     kube.claims(*(f"from-{n}" for n in range(count)), *(f"to-{n}" for n in range(count)))
