@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,7 +19,6 @@ from project_migration.backends.kubernetes.resources import DEPLOYMENTS, MIGRATI
 from project_migration.engine.names import Key
 from project_migration.engine.world import Migration
 from tests.cluster.backend.surroundings import ACCOUNTS, CRDS, STUB, document, settings, wait_until
-from tests.cluster.kube import OPERATOR_NAMESPACE, RELEASE
 from tests.cluster.node import Tools
 
 CRD = Path(__file__).parents[3] / "crds" / "projectmigrations.migration.mlops.dev.yaml"
@@ -35,26 +35,20 @@ def configuration(cluster: Tools) -> Configuration:
 @pytest.fixture(scope="package")
 def client(configuration: Configuration) -> Iterator[Client]:
     found = Client(configuration)
-    if not _served(found):
+    definition = yaml.safe_load(CRD.read_text())
+    ours = not _served(found)
+    if ours:
         with suppress(AlreadyExists):
-            found.create(CRDS.path(), _definition())
+            found.create(CRDS.path(), definition)
         wait_until(lambda: _served(found), "the CRD is served")
     resting = _rest(found)
     yield found
     for path, replicas in resting:
         found.patch(path, {"spec": {"replicas": replicas}})
+    if ours and "PYTEST_XDIST_WORKER" not in os.environ:  # the chart brings its own, and others may still use ours
+        found.delete(CRDS.path(name=name_of(definition)))
+        wait_until(lambda: not _served(found), "the CRD is gone")
     found.close()
-
-
-def _definition() -> Json:
-    """Marked so that the chart takes it over when it comes: it stays, as with the chart."""
-    found: Json = yaml.safe_load(CRD.read_text())
-    found["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
-    found["metadata"]["annotations"] = {
-        "meta.helm.sh/release-name": RELEASE,
-        "meta.helm.sh/release-namespace": OPERATOR_NAMESPACE,
-    }
-    return found
 
 
 def _served(client: Client) -> bool:
