@@ -19,8 +19,8 @@ from tests.contract import BackendContract, Surroundings
 PROGRAM = """#!/bin/sh
 case "$1" in
   status) cat "{count}" ;;
-  stop) echo 0 > "{count}" ;;
-  start) echo "${{2:-1}}" > "{count}" ;;
+  stop) echo 0 > "{count}.new" && mv "{count}.new" "{count}" ;;
+  start) echo "${{2:-1}}" > "{count}.new" && mv "{count}.new" "{count}" ;;
 esac
 """
 

@@ -191,6 +191,8 @@ class _UnitStroke:
         if facts.request_digest != self.unit.request_digest:
             self._remove(facts)
         else:
+            # one machine puts an interrupted helper back to its start: its silence begins anew
+            self._update(running_at=None, last_sign_at=None)
             self.effects.append(StartHelper(facts.name, facts.uid, facts.version))
         self.again_in = min(0.2, self.context.pace.wait)
 

@@ -294,8 +294,18 @@ class CopyHand:
                 self._outbox.give(Names(place.source, place.target, flags, tentative, tuple(entries[middle:])))
                 place.late = True
                 rest = self._entries(place, entries[number + 1 : middle], tentative)
-                return rest | self._descend(place, directories, tentative)
+                elsewhere = self._staged_elsewhere(place, entries[middle:])
+                return rest | elsewhere | self._descend(place, directories, tentative)
         return self._descend(place, directories, tentative)
+
+    def _staged_elsewhere(self, place: Place, entries: Sequence[Entry]) -> frozenset[str]:
+        """The names under which another lane will go on with directories: what an earlier run left is not left over."""
+        there = place.existing or {}
+        return frozenset(
+            staged_name(self._settings.prefix, name)
+            for name, kind, verdict in entries
+            if kind == Kind.DIRECTORY and verdict == Verdict.TAKE and not there.get(name)
+        )
 
     def _descend(self, place: Place, directories: list[tuple[str, int]], tentative: int) -> frozenset[str]:
         staged = set()
