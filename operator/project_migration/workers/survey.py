@@ -267,7 +267,7 @@ def _target_facts(job: Job, root: int) -> dict[str, Any]:
         "canMknod": Capability.MKNOD in capabilities and not in_user_namespace(),
     }
     if root < 0:
-        return facts
+        return {**facts, **_room_above(job.root("target"))}
     owner = read_owner(root)
     own = owner is not None and owner.uid == job.request.migration_uid
     prefix = owner_prefix(job.request.migration_uid)
@@ -283,6 +283,21 @@ def _target_facts(job: Job, root: int) -> dict[str, Any]:
         # a pod may mount read-only what its successor will mount to write: that says nothing of the volume
         "readOnlyMount": read_only,
         "writable": read_only or _writable(root, space),
+    }
+
+
+def _room_above(path: str) -> dict[str, Any]:
+    """Of the directory in which a target that is not there yet will be made."""
+    if os.path.lexists(path):  # it is there, and cannot be opened
+        return {}
+    above = os.path.dirname(path)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    space = os.statvfs(above)
+    return {
+        "freeBytes": space.f_bavail * space.f_frsize,
+        "freeInodes": space.f_favail if space.f_files else None,
+        "writable": not space.f_flag & os.ST_RDONLY and os.access(above, os.W_OK | os.X_OK, effective_ids=True),
     }
 
 

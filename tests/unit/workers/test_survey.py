@@ -191,3 +191,10 @@ def test_capabilities_are_read_as_the_kernel_writes_them() -> None:
 def test_a_user_namespace_is_one_that_maps_fewer_than_all_users() -> None:
     assert in_user_namespace("         0          0 4294967295\n") is False
     assert in_user_namespace("         0     100000      65536\n") is True
+
+
+def test_a_target_that_is_not_there_yet_has_the_room_of_the_directory_it_will_be_made_in(bench: Bench) -> None:
+    bench.target.rmdir()
+    target = bench.survey().succeeded().record.facts["target"]
+    assert (target["exists"], target["writable"]) == (False, True)
+    assert target["freeBytes"] > 0
