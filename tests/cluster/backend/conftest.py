@@ -1,4 +1,7 @@
-"""A cluster with the CRD and without an operator: these tests do by hand what an operator would do."""
+"""A cluster with the CRD and without an operator: these tests do by hand what an operator would do.
+
+An operator that is installed is scaled down for as long as they run, so they run in one process.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ QUOTAS = Resource("v1", "resourcequotas", "ResourceQuota")
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 STUB = """
-import json, os, sys, time
+import json, os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 request = json.load(open("/etc/project-migration/request.json"))
 do = request["params"]["do"]
 print(json.dumps({"progress": {"bytesDone": 5, "bytesTotal": 9, "itemsDone": 1, "itemsTotal": 2}}), flush=True)
