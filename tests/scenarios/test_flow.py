@@ -360,3 +360,12 @@ def test_migrations_that_share_a_workspace_claim_have_directories_of_their_own()
     assert len(seen) == 2
     assert all(len(paths) == 1 and None not in paths for paths in seen.values())
     assert len(set.union(*seen.values())) == 2
+
+
+def test_a_workspace_that_is_refused_ends_the_wait_and_says_why() -> None:
+    cluster = a_cluster()
+    key = cluster.add(a_document(workspace={"size": "1Ti"}))
+    cluster.denied["pmig-vision-workspace"] = Failure(Reason.HELPER_REFUSED, "exceeded quota: storage=1Ti")
+    status = run(cluster, key)
+    assert (status.phase, status.failure_reason) == ("Failed", "HelperRefused")
+    assert "exceeded quota: storage=1Ti" in status.failure

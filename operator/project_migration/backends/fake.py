@@ -128,6 +128,8 @@ class FakeCluster:
     refused: dict[str, Failure] = field(default_factory=dict)
     consenting: frozenset[str] = frozenset()
     """Other namespaces that allow migrations from here."""
+    denied: dict[str, Failure] = field(default_factory=dict)
+    """By name: what is refused in earnest, such as a claim over quota."""
     offered: list[HelperSpec] = field(default_factory=list)
     """What was offered to admission as a dry run."""
     events: list[tuple[Key, Announce]] = field(default_factory=list)
@@ -258,6 +260,7 @@ class FakeBackend:
         cluster.offered.extend(questions.dry_run)
         return World(
             now=cluster.now,
+            denied=cluster.denied,
             consenting=cluster.consenting & questions.other_namespaces,
             claims={key: self._claim(migration, key) for key in questions.claims},
             workloads={ref: self._workload(ref) for ref in questions.workloads},
@@ -347,7 +350,7 @@ class FakeBackend:
         match effect:
             case EnsureFinalizer() | DropFinalizer():
                 self._finalizer(migration, effect)
-            case EnsureClaim(name=name):
+            case EnsureClaim(name=name) if name not in self.cluster.denied:
                 self.cluster.claims.setdefault(f"claim/{name}", ClaimFacts(exists=True, uid=self.cluster.next_uid()))
             case PrepareHelper() | StartHelper() | RemoveHelper():
                 self._apply_helper(migration, effect)

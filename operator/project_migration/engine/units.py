@@ -177,9 +177,11 @@ class _UnitStroke:
         if self.unit.running_at is not None:
             self._attempt_failed(Failure(Reason.HELPER_LOST, f"helper {self.unit.helper} disappeared", passing=True))
             return
+        denied = self.context.world.denied.get(self.unit.helper)
+        self.message = denied.message if denied else ""
         if self._too_long_pending():
             self._attempt_failed(
-                Failure(Reason.HELPER_NOT_STARTED, f"helper {self.unit.helper} could not be made in time")
+                denied or Failure(Reason.HELPER_NOT_STARTED, f"helper {self.unit.helper} could not be made in time")
             )
             return
         spec = helper_spec(self.context, self.step.id, self.work, self.unit.attempt)

@@ -18,6 +18,7 @@ from project_migration.engine.step import Context, Outcome, View, with_step
 from project_migration.engine.units import first_units, helper_spec, run_units, workspace_path
 from project_migration.engine.world import Questions, World
 from project_migration.model.errors import Failure, Reason
+from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import Record
 from project_migration.model.status import State, StepStatus, UnitStatus
 
@@ -84,8 +85,15 @@ class Preflight:
         workspace = context.spec.workspace
         facts = context.world.claims.get(f"claim/{name}")
         if workspace and workspace.size and facts is not None and not facts.exists:
+            denied = context.world.denied.get(name)
+            limit = context.spec.timeouts.helper_start
+            if context.waited(self.id) > parse_seconds(limit):
+                why = denied.message if denied else f"claim {name} could not be made"
+                failure = Failure(Reason.HELPER_REFUSED, f"workspace: {why} (waited {limit}, timeouts.helperStart)")
+                return Outcome.fail(context.status, failure)
             effect = EnsureClaim(name, workspace.size, workspace.storage_class_name)
-            return Outcome.wait(context.status, f"making claim {name}", [effect], again_in=context.pace.wait)
+            message = denied.message if denied else f"making claim {name}"
+            return Outcome.wait(context.status, message, [effect], again_in=context.pace.wait)
         return None
 
     def _first_look(self, context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:

@@ -103,7 +103,9 @@ def _rest(context: Context, status: Status, workload: Workload) -> _Stroke:
     if not ours:
         if record is None or record.state is WorkloadState.RECORDED:
             record = _recorded(workload, facts)
-        return _Stroke(_with(status, record), (hold(context, record, facts),), f"scaling {ref} down")
+        denied = context.world.denied.get(str(ref))
+        doing = f"scaling {ref} down" + (f", which is refused: {denied.message}" if denied else "")
+        return _Stroke(_with(status, record), (hold(context, record, facts),), doing)
     record = record if record is not None else _from_signature(workload, facts)
     return _held(context, status, record, facts)
 
