@@ -46,7 +46,7 @@ def test_cancel_and_status_speak_to_the_cluster(kube: Kube) -> None:
     done = command(kube, "cancel", "files")
     assert done.returncode == 0, done.stderr
     assert kube.ended("files")["phase"] == "Cancelled"
-    assert "Cancelled" in command(kube, "status", "files").stdout
+    assert "was cancelled" in command(kube, "status", "files").stdout
     web_is_back(kube)
 
 
