@@ -68,7 +68,7 @@ def prove(job: Job) -> Record:
     }
     try:
         with scratch(job) as directory:
-            return _proved(job, params, effort, _settings(params, roots, directory), directory)
+            return _proved(job, effort, _settings(params, roots, directory), directory)
     finally:
         for descriptor in roots.values():
             os.close(descriptor)
@@ -86,11 +86,12 @@ def _settings(params: Params, roots: dict[Side, int], directory: Path) -> Settin
         expectation=expectation,
         roots=roots,
         skip_specials=params.choice("specials", ("Fail", "Skip")) == "Skip",
+        delete=params.flag("delete"),
         scratch=str(directory),
     )
 
 
-def _proved(job: Job, params: Params, effort: Effort, settings: Settings, directory: Path) -> Record:
+def _proved(job: Job, effort: Effort, settings: Settings, directory: Path) -> Record:
     index = Index(directory)
 
     def on_note(note: NamedTuple) -> None:
@@ -126,7 +127,7 @@ def _proved(job: Job, params: Params, effort: Effort, settings: Settings, direct
         facts = _write_down(job, index, settings)
     finally:
         index.close()
-    return _judged(job, params, crew.counts, facts)
+    return _judged(job, settings, crew.counts, facts)
 
 
 def _judge_links(job: Job, index: Index, counts: list[int]) -> None:
@@ -149,12 +150,12 @@ def _write_down(job: Job, index: Index, settings: Settings) -> dict[str, dict[st
     return facts
 
 
-def _judged(job: Job, params: Params, counts: Sequence[int], facts: dict[str, dict[str, str]]) -> Record:
+def _judged(job: Job, settings: Settings, counts: Sequence[int], facts: dict[str, dict[str, str]]) -> Record:
     kept = {count.label: counts[count] for count in Count if count is not Count.READ}
     digests = [found["digest"] for found in facts.values()]
     digest = digests[0]
     faults = [count for count in (Count.FAILED, Count.MISSING, Count.DIFFERENT) if counts[count]]
-    if counts[Count.EXTRA] and params.flag("delete"):
+    if counts[Count.EXTRA] and settings.delete:
         faults.append(Count.EXTRA)
     message = _message(job, counts, faults)
     if faults:

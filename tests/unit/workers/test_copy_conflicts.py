@@ -181,7 +181,10 @@ def test_delete_removes_what_the_filter_takes_and_protects_what_it_excludes(benc
     assert set(found) == {"", "a", "a/file", "a/debug.log", "half", "half/inner", "half/inner/some.log", "lost+found"}
     assert ran.counts["deleted"] == 6
     assert ran.counts["extra"] == 0
-    bench.verify(delete=True, exclude=["*.log"])
+    bench.verify(delete=True, exclude=["*.log"]).succeeded()
+    fill(bench.target, {"half/new": "too many"})
+    ran = bench.verify(delete=True, exclude=["*.log"]).failed("VerifyFailed")
+    assert names_of(ran, bench, "extra") == ["half/new"]
 
 
 def test_delete_makes_an_exact_copy_and_finds_nothing_the_second_time(bench: Bench, hard_tree: Path) -> None:

@@ -14,32 +14,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks import trees
-from project_migration.workers import copy_tree, crew, spill
-from project_migration.workers.copying import content, hand, ledger, placing
+from project_migration.workers import copy_tree
 from project_migration.workers.proving import listing, reading
-from tests.unit.workers import running
+from tests.unit.workers import limits, running
 from tests.unit.workers.looking import differences, look, without_sockets
 from tests.unit.workers.running import IS_ROOT, Bench, names_of
 from tests.unit.workers.test_copy_conflicts import fill
 
 
 @pytest.fixture
-def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workers are forks of this process, and see these too."""
-    monkeypatch.setattr(hand, "LARGE_DIRECTORY", 40)
-    monkeypatch.setattr(hand, "PIECE", 7)
-    monkeypatch.setattr(hand, "DIVISIBLE", 3)
-    monkeypatch.setattr(placing, "LARGE", 3000)
-    monkeypatch.setattr(placing, "SMALL", 1500)
-    monkeypatch.setattr(content, "PIECE", 1 << 16)
-    monkeypatch.setattr(ledger, "_BATCH", 3)
-    monkeypatch.setattr(listing, "LARGE_DIRECTORY", 40)
-    monkeypatch.setattr(listing, "PART", 7)
-    monkeypatch.setattr(listing, "_SAMPLE", 16)
-    monkeypatch.setattr(reading, "LARGE", 3000)
-    monkeypatch.setattr(reading, "PIECE", 1500)
-    monkeypatch.setattr(crew, "MOST_TASKS_AT_ONCE", 2)
-    monkeypatch.setattr(spill.SpillStack.__init__, "__defaults__", (10,))
+def small_limits() -> Iterator[None]:
+    with limits.all_small():
+        yield
 
 
 def test_trees_too_large_for_memory_are_copied_and_proved_like_others(
@@ -160,13 +146,13 @@ def test_a_full_disk_ends_the_copy_with_its_reason_and_leaves_no_half_file(bench
 def _without_a_disk_of_its_own(bench: Bench) -> None:
     """Files may not grow beyond a limit: what is too large fails and is named, the rest arrives."""
     (bench.source / "large").write_bytes(bytes(1 << 20))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, usual[1]))
     try:
         ran = bench.copy().failed("CopyIncomplete")
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert "large" in names_of(ran, bench, "failed")
     assert not (bench.target / "large").exists()
 

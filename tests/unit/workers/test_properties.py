@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.workers import limits
 from tests.unit.workers.conftest import remove
 from tests.unit.workers.looking import differences, look
 from tests.unit.workers.running import IS_ROOT, NOBODY, Bench
@@ -83,6 +85,7 @@ def make(directory: int, things: dict[str, Any], earlier: list[tuple[int, str]])
     exclude=st.lists(PATTERNS, max_size=3),
     delete=st.booleans(),
     plain=st.booleans(),
+    small=st.booleans(),
 )
 def test_any_tree_through_any_filter_onto_any_target(
     source: dict[str, Any],
@@ -91,30 +94,38 @@ def test_any_tree_through_any_filter_onto_any_target(
     exclude: list[str],
     delete: bool,
     plain: bool,
+    small: bool,
 ) -> None:
+    """``small``: with limits that make it a huge tree."""
     home = Path(tempfile.mkdtemp(prefix="workers-"))
-    try:
-        home.chmod(0o755)
-        bench = Bench(home, user=NOBODY if plain else None)
-        _fill(bench, bench.source, source)
-        _fill(bench, bench.target, before)
-        params: dict[str, Any] = {"include": include, "exclude": exclude}
+    with limits.all_small() if small else contextlib.nullcontext():
+        try:
+            _hold(home, source, before, {"include": include, "exclude": exclude}, delete, plain)
+        finally:
+            remove(home)
 
-        first = bench.copy(**params, delete=delete).succeeded()
-        proof = bench.verify(**params, delete=delete).succeeded()
-        second = bench.copy(**params, delete=delete).succeeded()
 
-        assert first.counts["entries"] - first.counts["excluded"] == proof.counts["entries"]
-        assert proof.record is not None
-        assert proof.record.facts["source"]["digest"] == proof.record.facts["target"]["digest"]
-        writes = ("copied", "metadataFixed", "bytesCopied", "deleted", "replaced")
-        assert {name: second.counts[name] for name in writes} == dict.fromkeys(writes, 0)
-        assert second.counts["bytes"] == first.counts["bytes"]
-        if delete and not exclude:
-            ours, theirs = look(bench.source), look(bench.target)
-            assert differences({path: ours[path] for path in theirs if path in ours}, theirs) == []
-    finally:
-        remove(home)
+def _hold(
+    home: Path, source: dict[str, Any], before: dict[str, Any], params: dict[str, Any], delete: bool, plain: bool
+) -> None:
+    home.chmod(0o755)
+    bench = Bench(home, user=NOBODY if plain else None)
+    _fill(bench, bench.source, source)
+    _fill(bench, bench.target, before)
+
+    first = bench.copy(**params, delete=delete).succeeded()
+    proof = bench.verify(**params, delete=delete).succeeded()
+    second = bench.copy(**params, delete=delete).succeeded()
+
+    assert first.counts["entries"] - first.counts["excluded"] == proof.counts["entries"]
+    assert proof.record is not None
+    assert proof.record.facts["source"]["digest"] == proof.record.facts["target"]["digest"]
+    writes = ("copied", "metadataFixed", "bytesCopied", "deleted", "replaced")
+    assert {name: second.counts[name] for name in writes} == dict.fromkeys(writes, 0)
+    assert second.counts["bytes"] == first.counts["bytes"]
+    if delete and not any(params.values()):
+        ours, theirs = look(bench.source), look(bench.target)
+        assert differences({path: ours[path] for path in theirs if path in ours}, theirs) == []
 
 
 def _fill(bench: Bench, root: Path, things: dict[str, Any]) -> None:

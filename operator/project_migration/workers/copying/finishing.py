@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -54,6 +55,9 @@ class Finisher:
         self._outbox.note(LateNote((task.source, task.target, flags, task.shown, *times)))
 
     def finish_late(self, late: Late) -> None:
+        if late.flags & Flag.TENTATIVE and not late.flags & Flag.NEEDED:
+            self._sweep_passed(late)
+            return
         if late.flags & Flag.TENTATIVE:  # it is taken after all
             self._counts[Count.EXCLUDED] -= 1
             self._counts[Count.DIRECTORIES] += 1
@@ -65,6 +69,12 @@ class Finisher:
             self._placer.target_trouble(late.source, error)
         else:
             self._placer.give_dressed(verdict, late.source, losses)
+
+    def _sweep_passed(self, late: Late) -> None:
+        """A large directory through which a filter leads: nothing is taken, but the target may hold too much."""
+        with contextlib.suppress(OSError):  # it is not on both sides
+            from_fd, to_fd = self._source.directory(late.source), self._target.directory(late.target)
+            self._extras.sweep(Place(late.source, late.target, from_fd, to_fd, late.flags))
 
     def _finished(self, late: Late) -> tuple[Count, Losses | None]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
@@ -178,6 +179,7 @@ class CopyHand:
         self._count(entries)
         if task.flags & Flag.TENTATIVE and not _takes_any(entries):
             self._pass_through(task, entries)
+            self._extras_of_passed(task, from_fd, entries)
             return
         try:
             to_fd = self._open_target(task)
@@ -205,6 +207,12 @@ class CopyHand:
             if kind == Kind.DIRECTORY and verdict == Verdict.ENTER:
                 self._enter(task.source, task.target, task.flags & Flag.STAGED, name, task.tentative)
 
+    def _extras_of_passed(self, task: Directory, from_fd: int, entries: Sequence[Entry]) -> None:
+        with contextlib.suppress(OSError):  # the target has no such directory, and needs none
+            to_fd = self._target.directory(task.target)
+            place = Place(task.source, task.target, from_fd, to_fd, task.flags, _names(to_fd))
+            self._extras.find(place, {name for name, _, _ in entries}, frozenset())
+
     def _enter(self, source: str, target: str, flags: int, name: str, tentative: int) -> None:
         flags = flags & Flag.STAGED | Flag.TENTATIVE
         self._outbox.give(Directory(join(source, name), join(target, name), flags, "", tentative + 1))
@@ -219,8 +227,7 @@ class CopyHand:
                 piece = tuple(entries[start : start + PIECE])
                 self._outbox.give(Names(task.source, task.target, task.flags, task.tentative, piece))
             self._outbox.breathe()
-        if not task.flags & Flag.TENTATIVE:
-            self._finisher.put_off(task, listed, Flag.LARGE)
+        self._finisher.put_off(task, listed, Flag.LARGE)
 
     def _piece(self, task: Names) -> None:
         if task.flags & Flag.TENTATIVE and not _takes_any(task.names):
@@ -252,7 +259,7 @@ class CopyHand:
         for source, target in reversed(chain):
             made = self._make(descriptor, split(target)[1])
             descriptor = self._target.directory(target)
-            flags = Flag.TENTATIVE | (Flag.MADE if made else Flag.NONE)
+            flags = Flag.TENTATIVE | Flag.NEEDED | (Flag.MADE if made else Flag.NONE)
             self._outbox.note(LateNote((source, target, flags, "", 0, 0)))
         return descriptor
 

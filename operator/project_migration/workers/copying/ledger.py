@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from project_migration.workers.copying.plan import Flag, Late, LateNote, LinkNote, Links, Member
+from project_migration.workers.copying.plan import Late, LateNote, LinkNote, Links, Member
 from project_migration.workers.tree import depth
 
 _BATCH = 2_000
@@ -89,10 +89,9 @@ class Ledger:
 
 
 def _merged(one: Late, other: Late) -> Late:
-    """Who made it knows that it was made, and who listed it knows its times."""
-    made = (one.flags | other.flags) & Flag.MADE
+    """Who listed it knows its times; the rest adds up."""
     listed = one if one.mtime else other
-    return listed._replace(flags=listed.flags | made)
+    return listed._replace(flags=one.flags | other.flags)
 
 
 def _signed(number: int) -> int:

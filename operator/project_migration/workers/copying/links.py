@@ -84,7 +84,7 @@ class LinkPlacer:
             source, target, flags, own = name.member
             try:
                 place = self._make_place(source, target, flags)
-                if self._placer.mended(place, own, name.path, name.status, there):
+                if self._placer.mended(place, own, name.path, name.status, there, there.st_nlink):
                     return name
             except Trouble as trouble:
                 self._placer.give(trouble.verdict, name.path, trouble.cause, trouble.number)

@@ -221,20 +221,22 @@ class Placer:
         place.late = True
         return True
 
-    def mended(self, place: Place, name: str, path: str, status: os.stat_result, there: os.stat_result) -> bool:
-        """Whether the target has this file's content; its attributes are mended then."""
+    def mended(
+        self, place: Place, name: str, path: str, status: os.stat_result, there: os.stat_result, links: int = 1
+    ) -> bool:
+        """Whether the target has this file's content, under so many names; its attributes are mended then."""
         same = (
             status.st_size == there.st_size
-            and there.st_nlink == status.st_nlink
+            and there.st_nlink == links
             and self._settings.same_time(status.st_mtime_ns, there.st_mtime_ns)
         )
         if not same:
             return False
         if self._settings.compare_content and not self._equal_content(place, name, status):
             return False
+        self.mend(place, name, path, status, there)
         self._counts[Count.BYTES] += status.st_size
         self._counts[Count.STREAMED] += status.st_size
-        self.mend(place, name, path, status, there)
         return True
 
     def mend(self, place: Place, name: str, path: str, status: os.stat_result, there: os.stat_result) -> None:

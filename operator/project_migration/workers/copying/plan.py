@@ -84,6 +84,7 @@ class Flag:
     CLEAN = 8  # what is made in it inherits no ACL
     LARGE = 16  # it has too many entries to keep their names in memory
     MADE = 32  # it was not there before
+    NEEDED = 64  # the filter does not take it, but something below it
 
 
 class Directory(NamedTuple):

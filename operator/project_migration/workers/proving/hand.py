@@ -13,6 +13,7 @@ from typing import NamedTuple
 from project_migration.workers.crew import Outbox
 from project_migration.workers.filters import Verdict
 from project_migration.workers.proving.blocks import BlockWriter
+from project_migration.workers.proving.extras import extras_below
 from project_migration.workers.proving.listing import TooMany, listing
 from project_migration.workers.proving.plan import Count, Itself, LinkSeen, Named, Needed, One, Part, Settings, Side
 from project_migration.workers.proving.reading import Changed, Large, Reader
@@ -178,9 +179,7 @@ class ProofHand:
         is_directory = there.get(self._reference, any(there.values()))
         verdict = self._settings.selection.judge(path, is_directory)
         if self._reference not in there:
-            if verdict is Verdict.TAKE:
-                self._counts[Count.EXTRA] += 1
-                self._outbox.note(Named("extra", path, ""))
+            self._extra(path, verdict, is_directory)
             return False
         if verdict is Verdict.LEAVE:
             self._counts[Count.EXCLUDED] += 1
@@ -190,6 +189,19 @@ class ProofHand:
             return verdict is Verdict.TAKE
         self._object(path, name, {side: directories[side] for side in there})
         return True
+
+    def _extra(self, path: str, verdict: Verdict, is_directory: bool) -> None:
+        """On the target only. Where that is a fault, what the filter protects in a directory is none."""
+        found = [path] if verdict is Verdict.TAKE else []
+        if self._settings.delete and is_directory and verdict is not Verdict.LEAVE:
+            try:
+                found = list(extras_below(self._trees[Side.TARGET], path, self._settings.selection))
+            except OSError as error:
+                self._outbox.note(Named("failed", path, f"target: {cause_of(error)}"))
+                self._counts[Count.FAILED] += 1
+        for name in found:
+            self._counts[Count.EXTRA] += 1
+            self._outbox.note(Named("extra", name, ""))
 
     def _into(self, task: Part, path: str, verdict: Verdict, there: Mapping[Side, bool]) -> None:
         sides = Side(0)

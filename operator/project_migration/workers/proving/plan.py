@@ -117,6 +117,8 @@ class Settings:
     roots: dict[Side, int]
     """Descriptors of the sides that are read."""
     skip_specials: bool
+    delete: bool
+    """Whether what the target holds beyond the source is a fault."""
     scratch: str
 
     @property
