@@ -113,6 +113,7 @@ def main(worker: str, text: str, roots: tuple[str, ...], work: Work) -> NoReturn
     """Runs one worker as a program; ``text`` is its help. ``roots`` must be named by the request."""
     arguments = _arguments(worker, text)
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _unraisable
     try:
         code = _run(arguments.request, arguments.termination_log, worker, roots, work)
     except Terminated:
@@ -138,6 +139,15 @@ def _arguments(worker: str, text: str) -> argparse.Namespace:
 def _terminate(number: int, _frame: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # the clean-up is not cut short by a second one
     raise Terminated
+
+
+def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a finalizer or around a fork. An end that was asked for is raised again."""
+    if not issubclass(ignored.exc_type, Terminated):
+        sys.__unraisablehook__(ignored)
+        return
+    signal.signal(signal.SIGALRM, _terminate)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _run(source: str, termination_log: str | None, worker: str, roots: tuple[str, ...], work: Work) -> int:
