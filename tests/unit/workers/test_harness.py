@@ -236,3 +236,26 @@ def test_results_are_replaced_as_a_whole(tmp_path: Path) -> None:
     harness.write_durably(path, "two")
     assert path.read_text() == "two"
     assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+
+
+SWALLOWING = """
+import signal, sys, time
+from project_migration.workers import harness
+
+class Swallower:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+def work(job):
+    Swallower()
+    time.sleep(60)
+
+sys.argv = ["survey", "--request", "-"]
+harness.main("survey", "", (), work)
+"""
+
+
+def test_an_end_that_comes_where_python_drops_exceptions_is_an_end_all_the_same(bench: Bench) -> None:
+    request = bench.request("survey").to_json()
+    ran = subprocess.run([sys.executable, "-c", SWALLOWING], input=request, text=True, check=False, timeout=30)
+    assert ran.returncode == 143
