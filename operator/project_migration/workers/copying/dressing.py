@@ -16,7 +16,8 @@ from project_migration.workers.copying.plan import Settings
 from project_migration.workers.ownership import KEEP
 from project_migration.workers.reasons import ENDING_ERRORS, cause_of
 
-_FURTHEST_SAFE_TIME = (2**31 - 1) * 10**9
+#: Nanoseconds until which every file system keeps times.
+FURTHEST_SAFE_TIME = (2**31 - 1) * 10**9
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
@@ -121,7 +122,7 @@ class Dresser:
     def _times(self, where: int | str, wanted: os.stat_result, losses: Losses) -> None:
         try:
             os.utime(where, ns=(wanted.st_atime_ns, wanted.st_mtime_ns))
-            if 0 <= wanted.st_mtime_ns <= _FURTHEST_SAFE_TIME:
+            if 0 <= wanted.st_mtime_ns <= FURTHEST_SAFE_TIME:
                 return
             # file systems cut what they cannot hold without a word (utimensat(2))
             if not self._settings.same_time(wanted.st_mtime_ns, os.stat(where).st_mtime_ns):

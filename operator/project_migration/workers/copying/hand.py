@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from project_migration.workers.copying.plan import (
     Remove,
     Settings,
 )
+from project_migration.workers.copying.swift import Swift
 from project_migration.workers.crew import Outbox
 from project_migration.workers.filters import Verdict
 from project_migration.workers.pace import Pace
@@ -42,6 +43,11 @@ LARGE_DIRECTORY = 50_000
 
 #: Entries of such a piece.
 PIECE = 2_000
+
+#: Entries between two looks at whether others are idle, and at progress.
+BREATHS = 8
+
+_FILE, _DIRECTORY, _TAKE = int(Kind.FILE), int(Kind.DIRECTORY), int(Verdict.TAKE)
 
 #: A piece of work with fewer entries is not divided among idle lanes.
 DIVISIBLE = 48
@@ -63,6 +69,8 @@ class CopyHand:
         self._source = Tree(source, read_only=True)
         self._target = Tree(target, read_only=False)
         self._placer = Placer(settings, outbox, Content(pace, self._streamed))
+        self._swift = Swift(settings, outbox)
+        self._is_paced = bool(pace.limit)
         self._links = LinkPlacer(settings, outbox, self._placer, self._place_again)
         self._extras = Extras(settings, outbox, self._placer)
         self._finisher = Finisher(settings, outbox, self._placer, self._extras, self._source, self._target)
@@ -288,13 +296,15 @@ class CopyHand:
     def _entries(self, place: Place, entries: Sequence[Entry], tentative: int) -> frozenset[str]:
         """Places what is taken. Returns the names under which directories are staged here."""
         directories = []
-        place_one, breathe = self._placer.place, self._outbox.breathe
+        swift = self._way(place)
         for number, (name, kind, verdict) in enumerate(entries):
-            if kind == Kind.DIRECTORY:
+            if kind == _DIRECTORY:
                 directories.append((name, verdict))
-            elif verdict == Verdict.TAKE:
-                place_one(place, name, kind)
-                breathe()
+            elif verdict == _TAKE and not (swift is not None and kind == _FILE and swift(place, name)):
+                self._placer.place(place, name, kind)
+            if number % BREATHS:
+                continue
+            self._outbox.breathe()
             if self._outbox.others_idle and len(entries) - number > DIVISIBLE:
                 middle = number + 1 + (len(entries) - number) // 2
                 flags = place.flags
@@ -304,6 +314,12 @@ class CopyHand:
                 elsewhere = self._staged_elsewhere(place, entries[middle:])
                 return rest | elsewhere | self._descend(place, directories, tentative)
         return self._descend(place, directories, tentative)
+
+    def _way(self, place: Place) -> Callable[[Place, str], bool] | None:
+        """How to try a plain file first, if any way is quicker here."""
+        if place.flags & Flag.FRESH:
+            return None if place.inherits_acl or self._is_paced else self._swift.copy
+        return None if self._settings.compare_content else self._swift.is_there
 
     def _staged_elsewhere(self, place: Place, entries: Sequence[Entry]) -> frozenset[str]:
         """The names under which another lane will go on with directories: what an earlier run left is not left over."""

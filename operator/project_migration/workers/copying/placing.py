@@ -29,8 +29,8 @@ LARGE = 32 << 20
 #: A file that changes while it is read is read again so often.
 ATTEMPTS = 3
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL_ACCESS = 0o600
 
 
@@ -193,12 +193,12 @@ class Placer:
     def _open(self, place: Place, name: str) -> tuple[int, os.stat_result]:
         try:
             try:
-                descriptor = os.open(name, _READ | place.noatime, dir_fd=place.from_fd)
+                descriptor = os.open(name, READ | place.noatime, dir_fd=place.from_fd)
             except PermissionError as error:
                 if not place.noatime or error.errno != errno.EPERM:
                     raise
                 place.noatime = 0  # open(2): only for the owner; the next ones are hardly ours either
-                descriptor = os.open(name, _READ, dir_fd=place.from_fd)
+                descriptor = os.open(name, READ, dir_fd=place.from_fd)
         except OSError as error:
             raise source_trouble(error) from error
         status = os.fstat(descriptor)
@@ -264,7 +264,7 @@ class Placer:
     def _equal_content(self, place: Place, name: str, status: os.stat_result) -> bool:
         ours, _ = self._open(place, name)
         try:
-            theirs = os.open(name, _READ, dir_fd=place.to_fd)
+            theirs = os.open(name, READ, dir_fd=place.to_fd)
             try:
                 return all(
                     os.pread(ours, SMALL, offset) == os.pread(theirs, SMALL, offset)
@@ -327,7 +327,7 @@ class Placer:
         """A whole file under the name ``made``: its descriptor, -1 when the source changed while it was read."""
         # what nobody else can reach may have its final mode at once, which saves a call for most files
         mode = status.st_mode & 0o777 if place.direct and not attrs and not place.inherits_acl else _FULL_ACCESS
-        target = os.open(made, _MAKE, mode, dir_fd=place.to_fd)
+        target = os.open(made, MAKE, mode, dir_fd=place.to_fd)
         try:
             if data is None:
                 self._content.copy(source, target, status)
