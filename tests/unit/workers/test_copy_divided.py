@@ -31,7 +31,7 @@ class Idle:
 def test_what_another_lane_goes_on_with_is_not_taken_for_left_over() -> None:
     hand: Any = CopyHand.__new__(CopyHand)
     hand._outbox = Idle()
-    hand._settings = SimpleNamespace(prefix=PREFIX)
+    hand._settings = SimpleNamespace(prefix=PREFIX, compare_content=True)
     hand._placer = SimpleNamespace(place=lambda *_: None, attempt=lambda _place, action: action())
     hand._into = lambda _place, name: staged_name(PREFIX, name)
     names = [f"d{number}" for number in range(3 * DIVISIBLE)]
