@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster, FakeHelper
+from project_migration.engine.effects import Rights
 from project_migration.engine.names import Key
-from project_migration.engine.world import ClaimFacts
+from project_migration.engine.world import ClaimFacts, NamespaceFacts
 from project_migration.model.document import Mode
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.labels import RELEASE, RETRY
@@ -216,6 +217,25 @@ def test_what_would_scale_a_workload_back_is_named_before_anything_is_done() -> 
     assert status.failure_reason == "ScaledBack"
     assert "Argo CD application shop" in status.failure
     assert cluster.workloads[WEB].version == 1
+
+
+def test_what_may_scale_a_workload_back_is_a_warning_that_stops_nothing() -> None:
+    cluster = a_cluster()
+    cluster.workloads[WEB].suspects = ("Argo CD application shop",)
+    key = cluster.add(a_document())
+    status = run(cluster, key)
+    assert status.phase == "Succeeded"
+    assert status.warnings == ("Deployment web may be scaled back by Argo CD application shop",)
+    assert "Warned" in {event.reason for _, event in cluster.events}
+
+
+@pytest.mark.parametrize(("allowed", "rights"), [(True, Rights.OWNERS), (False, Rights.NONE)])
+def test_admission_is_offered_helpers_as_they_will_be(allowed: bool, rights: Rights) -> None:
+    cluster = a_cluster()
+    cluster.namespace = NamespaceFacts(privileged_helpers=allowed)
+    key = cluster.add(a_document())
+    run(cluster, key)
+    assert {spec.rights for spec in cluster.offered} == {rights}
 
 
 def test_a_pod_that_nobody_quiesces_is_named_in_preflight() -> None:

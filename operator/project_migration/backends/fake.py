@@ -75,6 +75,7 @@ class FakeWorkload:
     stuck: bool = False
     """Whether its pods never end."""
     controllers: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
 
 
 @dataclass
@@ -257,8 +258,7 @@ class FakeBackend:
 
     def observe(self, migration: Migration, questions: Questions) -> World:
         cluster = self.cluster
-        cluster.offered.extend(questions.dry_run)
-        return World(
+        world = World(
             now=cluster.now,
             denied=cluster.denied,
             consenting=cluster.consenting & questions.other_namespaces,
@@ -275,8 +275,12 @@ class FakeBackend:
                 if name in cluster.leases
             },
             namespace=cluster.namespace,
-            refused={spec.name: f for spec in questions.dry_run for f in cluster.refused.values()},
         )
+        return world.with_refusals(questions, self._refusals)
+
+    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
+        self.cluster.offered.extend(specs)
+        return {spec.name: failure for spec in specs for failure in self.cluster.refused.values()}
 
     def _alive(self, lease: FakeLease) -> bool:
         namespace, name, uid = lease.holder.split("/")
@@ -317,6 +321,7 @@ class FakeBackend:
             held_suspended=found.held_suspended,
             released=found.released,
             controllers=found.controllers,
+            suspects=found.suspects,
         )
 
     @staticmethod

@@ -14,7 +14,7 @@ from project_migration.cli.endings import exit_code
 from project_migration.cli.errors import OK, Trouble, spoken
 from project_migration.cli.locking import is_locked, locked
 from project_migration.cli.run import carry
-from project_migration.cli.which import InDirectory, Which, chosen, which_options
+from project_migration.cli.which import Asked, InDirectory, Which, which_options
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.labels import RELEASE, RETRY
@@ -26,7 +26,7 @@ from project_migration.observing.report.words import workload_words
 @which_options
 @click.pass_context
 @spoken
-def cancel(context: click.Context, name: str | None, namespace: str | None, state: Path | None) -> None:
+def cancel(context: click.Context, asked: Asked) -> None:
     """Stop a migration and bring its workloads back. It cannot be taken back.
 
     The source's workloads come back as they were. Those of a target that was written to stay down, since what is
@@ -37,7 +37,7 @@ def cancel(context: click.Context, name: str | None, namespace: str | None, stat
       kubectl project-migration cancel vision -n ml
       project-migration cancel --state /var/lib/project-migration/ml-vision
     """
-    which = chosen(name, namespace, state)
+    which = asked.which()
     end = ending(which.load().status)
     if end is not None:
         raise Trouble(f"it has ended already ({end}): there is nothing to cancel")
@@ -52,7 +52,7 @@ def cancel(context: click.Context, name: str | None, namespace: str | None, stat
 @which_options
 @click.pass_context
 @spoken
-def retry(context: click.Context, name: str | None, namespace: str | None, state: Path | None) -> None:
+def retry(context: click.Context, asked: Asked) -> None:
     """Try a failed migration again; what was copied is not copied again.
 
     On this machine the `run` command given again does the same.
@@ -62,7 +62,7 @@ def retry(context: click.Context, name: str | None, namespace: str | None, state
       kubectl project-migration retry vision -n ml
       project-migration retry --state /var/lib/project-migration/ml-vision
     """
-    which = chosen(name, namespace, state)
+    which = asked.which()
     end = ending(which.load().status)
     if end is not End.FAILED:
         raise Trouble(f"only a migration that failed can be tried again; this one {_stands(end)}")
@@ -75,7 +75,7 @@ def retry(context: click.Context, name: str | None, namespace: str | None, state
 @click.command()
 @which_options
 @spoken
-def release(name: str | None, namespace: str | None, state: Path | None) -> None:
+def release(asked: Asked) -> None:
     """Bring back the target's workloads that a failed or cancelled migration holds down.
 
     They are held because what is on the target is not proved. Do this when you have seen to it, or emptied it.
@@ -85,7 +85,7 @@ def release(name: str | None, namespace: str | None, state: Path | None) -> None
       kubectl project-migration release vision -n ml
       project-migration release --state /var/lib/project-migration/ml-vision
     """
-    which = chosen(name, namespace, state)
+    which = asked.which()
     which.annotate({RELEASE: f"{time.time():.3f}"})
     _go_on(which, "Its workloads come back; see them with `status`.")
 

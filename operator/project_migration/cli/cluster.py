@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from project_migration.backends.kubernetes.client import Client
+from project_migration.backends.kubernetes.client import Client, load_configuration
 from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.resources import MIGRATIONS
 from project_migration.engine.names import Key
@@ -22,8 +22,8 @@ from project_migration.engine.world import Migration
 class Cluster:
     """The cluster that kubectl would speak to. Raises PassingError when none is configured or it does not answer."""
 
-    def __init__(self) -> None:
-        self._client = Client()
+    def __init__(self, context: str | None = None) -> None:
+        self._client = Client(load_configuration(context))
         self._migrations = Migrations(self._client, ())
 
     def load(self, key: Key) -> Migration:
@@ -36,8 +36,8 @@ class Cluster:
         self._client.patch(MIGRATIONS.path(key.namespace, key.name), {"metadata": {"annotations": dict(annotations)}})
 
 
-def current_namespace(environ: Mapping[str, str] = os.environ) -> str:
-    """The namespace of the kubeconfig's current context, as kubectl takes it; ``default`` without one."""
+def current_namespace(context: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """The namespace of that context of the kubeconfig, or of the current one, as kubectl takes it."""
     files = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     contexts: dict[str, str] = {}
     current = ""
@@ -51,4 +51,4 @@ def current_namespace(environ: Mapping[str, str] = os.environ) -> str:
         current = current or str(found.get("current-context") or "")
         for entry in found.get("contexts") or ():
             contexts.setdefault(str(entry.get("name")), str((entry.get("context") or {}).get("namespace") or ""))
-    return contexts.get(current) or "default"
+    return contexts.get(context or current) or "default"

@@ -17,7 +17,7 @@ from project_migration.cli.console import console
 from project_migration.cli.endings import as_json, exit_code, say_end
 from project_migration.cli.errors import INTERRUPTED, Trouble, spoken
 from project_migration.cli.locking import is_locked
-from project_migration.cli.which import InDirectory, Which, chosen, which_options
+from project_migration.cli.which import Asked, InDirectory, Which, which_options
 from project_migration.engine.world import Migration
 from project_migration.model.errors import MigrationError, PassingError
 from project_migration.observing.display import display_for, head, steps_picture, workload_lines
@@ -32,7 +32,7 @@ LOOK_SECONDS = 1.0
 @which_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @spoken
-def status(name: str | None, namespace: str | None, state: Path | None, output: str) -> None:
+def status(asked: Asked, output: str) -> None:
     """Say how a migration stands; without a name, list those of this machine.
 
     \b
@@ -42,10 +42,10 @@ def status(name: str | None, namespace: str | None, state: Path | None, output: 
       project-migration status --state /var/lib/project-migration/ml-vision -o json
     """
     talk = console()
-    if name is None and state is None:
+    if asked.nothing:
         _list(talk)
         return
-    which = chosen(name, namespace, state)
+    which = asked.which()
     migration = which.load()
     if output == "json":
         print(as_json(migration))
@@ -62,7 +62,7 @@ def status(name: str | None, namespace: str | None, state: Path | None, output: 
 @which_options
 @click.pass_context
 @spoken
-def watch(context: click.Context, name: str | None, namespace: str | None, state: Path | None) -> None:
+def watch(context: click.Context, asked: Asked) -> None:
     """Follow a migration until it is over; Ctrl-C ends the watching only.
 
     \b
@@ -73,7 +73,7 @@ def watch(context: click.Context, name: str | None, namespace: str | None, state
     Exit codes as for `run`; 130 when you stop watching.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    which = chosen(name, namespace, state)
+    which = asked.which()
     talk = console()
     try:
         migration = _follow(which, talk)
@@ -89,7 +89,7 @@ def watch(context: click.Context, name: str | None, namespace: str | None, state
 @click.option("-o", "--output", metavar="FILE.html", default="", help="Where to; - is standard output."
               " Default: NAME-report.html here.")  # fmt: skip
 @spoken
-def report(name: str | None, namespace: str | None, state: Path | None, output: str) -> None:
+def report(asked: Asked, output: str) -> None:
     """Write the HTML report of a migration: one file, no network needed to read it.
 
     \b
@@ -97,7 +97,7 @@ def report(name: str | None, namespace: str | None, state: Path | None, output: 
       kubectl project-migration report vision -n ml
       project-migration report --state /var/lib/project-migration/ml-vision -o - > vision.html
     """
-    migration = chosen(name, namespace, state).load()
+    migration = asked.which().load()
     page = render(migration)
     if output == "-":
         print(page)

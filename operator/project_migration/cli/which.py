@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import click
 
@@ -59,11 +60,11 @@ class InCluster:
 
     local = False
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, context: str | None = None) -> None:
         from project_migration.cli.cluster import Cluster
 
         self._key = key
-        self._cluster = Cluster()
+        self._cluster = Cluster(context)
 
     def load(self) -> Migration:
         return self._cluster.load(self._key)
@@ -75,11 +76,44 @@ class InCluster:
         self._cluster.annotate(self._key, annotations)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options say; nothing is opened yet."""
+
+    name: str | None
+    namespace: str | None
+    context: str | None
+    state: Path | None
+
+    @property
+    def nothing(self) -> bool:
+        return self.name is None and self.state is None
+
+    def which(self) -> Which:
+        """Raises ``click.UsageError``, PassingError."""
+        if (self.name is None) == (self.state is None):
+            raise click.UsageError("name a migration of the cluster (NAME), or one of this machine (--state DIR)")
+        if self.state is not None:
+            return InDirectory(self.state.absolute())
+        from project_migration.cli.cluster import current_namespace
+
+        return InCluster(Key(self.namespace or current_namespace(self.context), str(self.name)), self.context)
+
+
 def which_options(command: F) -> F:
-    """NAME and -n for a cluster, --state for this machine."""
+    """NAME, -n and --context for a cluster, --state for this machine; the command gets an :class:`Asked`."""
+
+    @functools.wraps(command)
+    def with_asked(
+        *args: Any, name: str | None, namespace: str | None, context: str | None, state: Path | None, **others: Any
+    ) -> Any:
+        return command(*args, asked=Asked(name, namespace, context, state), **others)
+
+    wrapped: Any = with_asked
     for option in (
         click.argument("name", required=False),
         click.option("-n", "--namespace", help="The namespace of NAME; as kubectl's by default."),
+        click.option("--context", help="The context of the kubeconfig; the current one by default."),
         click.option(
             "--state",
             metavar="DIR",
@@ -87,15 +121,5 @@ def which_options(command: F) -> F:
             help="A migration of this machine: its state directory.",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def chosen(name: str | None, namespace: str | None, state: Path | None) -> Which:
-    if (name is None) == (state is None):
-        raise click.UsageError("name a migration of the cluster (NAME), or one of this machine (--state DIR)")
-    if state is not None:
-        return InDirectory(state.absolute())
-    from project_migration.cli.cluster import current_namespace
-
-    return InCluster(Key(namespace or current_namespace(), str(name)))
+        wrapped = option(wrapped)
+    return cast("F", wrapped)

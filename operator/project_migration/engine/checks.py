@@ -138,6 +138,16 @@ CHAIN: tuple[Check, ...] = (
 )
 
 
+def doubts(context: Context) -> tuple[str, ...]:
+    """What stops nothing now, and may later: said as warnings."""
+    told = []
+    for workload in context.spec.quiesce.workloads:
+        facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
+        for suspect in facts.suspects if facts else ():
+            told.append(f"{workload.kind} {workload.name} may be scaled back by {suspect}")
+    return tuple(told[:20])
+
+
 def run_checks(context: Context) -> tuple[Finding, ...]:
     """Everything that the chain finds, each thing once."""
     return tuple(dict.fromkeys(finding for check in CHAIN for finding in check(context)))

@@ -16,7 +16,3 @@ def moment(text: str) -> datetime:
 def seconds_since(text: str | None, now: datetime) -> float:
     """0.0 when there is no such moment yet; never negative, whatever clocks do."""
     return max(0.0, (now - moment(text)).total_seconds()) if text else 0.0
-
-
-#: For a view that has no moment.
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)

@@ -99,6 +99,7 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
             "failure_reason": "",
             "remedy": "",
             "result": None,
+            "warnings": (),
             # a target workload that is held stays so, and its record with it; the others are looked at anew
             "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
             "progress": status.progress.model_copy(update={"percent": 0, "updated_at": None}),
@@ -334,6 +335,9 @@ def _announcements(before: Status, after: Status) -> tuple[Announce, ...]:
     found = [
         event for step in after.steps if step.state is not old.get(step.id, State.PENDING) for event in _told(step)
     ]
+    found.extend(
+        Announce("Warned", words[:1000], warning=True) for words in after.warnings if words not in before.warnings
+    )
     attempts = {(step.id, unit.name): unit.attempt for step in before.steps for unit in step.units}
     for step in after.steps:
         for unit in step.units:

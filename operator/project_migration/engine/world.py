@@ -7,8 +7,8 @@ old view is refused by whoever keeps the thing, so a late or second operator can
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -139,6 +139,9 @@ class NamespaceFacts:
     terminating: bool = False
 
 
+Offer = Callable[["World"], tuple[HelperSpec, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Questions:
     """What one pass needs to know; helpers of the migration are always observed."""
@@ -148,8 +151,8 @@ class Questions:
     workloads: frozenset[WorkloadRef] = frozenset()
     leases: frozenset[str] = frozenset()
     namespace: bool = False
-    dry_run: tuple[HelperSpec, ...] = ()
-    """Helpers to offer to admission, without making them."""
+    dry_run: tuple[Offer, ...] = ()
+    """Helpers to offer to admission, without making them, as they will be in the world that was found."""
     other_namespaces: frozenset[str] = frozenset()
     """Namespaces whose consent is in question."""
 
@@ -183,3 +186,9 @@ class World:
     workload's reference in words. Known to this operator only, and for some minutes."""
     consenting: frozenset[str] = frozenset()
     """Of the other namespaces asked about, those that allow this one."""
+
+    def with_refusals(
+        self, questions: Questions, refuse: Callable[[tuple[HelperSpec, ...]], Mapping[str, Failure]]
+    ) -> World:
+        """What a backend answers once it knows all else: who a helper runs as depends on its namespace."""
+        return replace(self, refused=refuse(tuple(spec for offer in questions.dry_run for spec in offer(self))))

@@ -190,4 +190,6 @@ class Status(StatusModel):
     """The last value of the annotation migration.mlops.dev/retry that was acted on."""
     handled_release: Text = ""
     """The last value of the annotation migration.mlops.dev/release that was acted on."""
+    warnings: Annotated[tuple[Text, ...], Field(max_length=20)] = ()
+    """What a person should know and that stops nothing."""
     result: Result | None = None

@@ -196,8 +196,11 @@ def _copied(job: Job, effort: Effort, settings: Settings, roots: tuple[int, int]
 
 
 def progress(counts: Sequence[int], effort: Effort) -> Progress:
-    done, items = counts[Count.STREAMED], sum(counts[verdict] for verdict in VERDICTS)
-    return Progress(done, max(effort.expected_bytes, done), items, max(effort.expected_entries, counts[Count.ENTRIES]))
+    """Bytes, and entries as a survey counts them: those that are taken, without the root."""
+    done, total = counts[Count.STREAMED], counts[Count.ENTRIES] - counts[Count.EXCLUDED] - 1
+    items = sum(counts[verdict] for verdict in VERDICTS if verdict is not Count.EXCLUDED)
+    total = max(effort.expected_entries, total)
+    return Progress(done, max(effort.expected_bytes, done), min(items, total), total)
 
 
 def record_counts(counts: Sequence[int]) -> dict[str, int]:

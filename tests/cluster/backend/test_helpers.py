@@ -79,7 +79,7 @@ def test_an_ordinary_helper_writes_to_a_fresh_target_and_never_to_its_source(
         Mount("target", Volume(claim_name="new"), read_only=False),
     )
     spec = helper(migration, "look", *mounts, workspace=Volume(claim_name="work"))
-    assert look(backend, migration, dry_run=(spec,)).refused == {}
+    assert look(backend, migration, dry_run=(lambda _: (spec,),)).refused == {}
     start(backend, migration, spec)
     record = in_phase(backend, migration, HelperPhase.FINISHED).record
     assert record is not None
@@ -147,14 +147,14 @@ def test_what_admission_would_refuse_is_known_before_anything_is_made(
     client.patch(NAMESPACES.path(name=namespace), {"metadata": {"labels": {ENFORCE: "restricted"}}})
     plain = helper(migration, "look")
     owners = helper(migration, "look", step="verify", rights=Rights.OWNERS)
-    refused = look(backend, migration, dry_run=(plain, owners)).refused
+    refused = look(backend, migration, dry_run=(lambda _: (plain, owners),)).refused
     assert set(refused) == {owners.name}
     assert refused[owners.name].reason is Reason.HELPER_REFUSED
     assert "restricted" in refused[owners.name].message
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     client.create(QUOTAS.path(namespace), quota)
-    wait_until(lambda: look(backend, migration, dry_run=(plain,)).refused, "the quota counts")
-    assert "quota" in look(backend, migration, dry_run=(plain,)).refused[plain.name].message
+    wait_until(lambda: look(backend, migration, dry_run=(lambda _: (plain,),)).refused, "the quota counts")
+    assert "quota" in look(backend, migration, dry_run=(lambda _: (plain,),)).refused[plain.name].message
     assert client.items(JOBS.path(namespace)) == []
 
 

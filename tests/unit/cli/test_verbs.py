@@ -133,8 +133,19 @@ def test_the_namespace_is_the_one_of_the_current_context(tmp_path: Path) -> None
     config = {"current-context": "b", "contexts": [{"name": "a", "context": {"namespace": "no"}},
                                                    {"name": "b", "context": {"namespace": "ml"}}]}  # fmt: skip
     (tmp_path / "config").write_text(yaml.safe_dump(config))
-    assert current_namespace({"KUBECONFIG": f"{tmp_path}/missing:{tmp_path}/config"}) == "ml"
-    assert current_namespace({"KUBECONFIG": f"{tmp_path}/missing"}) == "default"
+    assert current_namespace(None, {"KUBECONFIG": f"{tmp_path}/missing:{tmp_path}/config"}) == "ml"
+    assert current_namespace("a", {"KUBECONFIG": f"{tmp_path}/missing:{tmp_path}/config"}) == "no"
+    assert current_namespace(None, {"KUBECONFIG": f"{tmp_path}/missing"}) == "default"
+
+
+def test_a_context_that_the_kubeconfig_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+              "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}],
+              "users": [{"name": "a", "user": {}}]}  # fmt: skip
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    result = call("watch", "vision", "-n", "ml", "--context", "nowhere")
+    assert (result.exit_code, "nowhere" in result.stderr) == (1, True)
 
 
 def test_status_lists_what_is_kept_here(state: Path, tmp_path: Path) -> None:

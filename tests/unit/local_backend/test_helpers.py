@@ -194,7 +194,7 @@ def test_an_ordinary_user_cannot_run_a_helper_as_somebody_else(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     backend, spec = open_backend(), helper_spec(user=4711)
-    world = backend.observe(backend.load(backend.key), Questions(dry_run=(spec,)))
+    world = backend.observe(backend.load(backend.key), Questions(dry_run=(lambda _: (spec,),)))
     assert world.refused[spec.name].reason is Reason.PRIVILEGE_DENIED
     assert "run it as root" in world.refused[spec.name].message
 

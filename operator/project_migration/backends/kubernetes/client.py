@@ -86,20 +86,25 @@ class Expired(Conflict):
     """A list changed too much while it was read page by page."""
 
 
-def load_configuration() -> Configuration:
+def load_configuration(context: str | None = None) -> Configuration:
     """KUBECONFIG where it is set, else the pod's own service account, else the user's default file.
+
+    ``context`` names one of the kubeconfig's contexts, in place of its current one.
 
     Raises PassingError with the reason of each, because an operator's pod may start before its token is mounted.
     """
     configuration = Configuration()
+    # named in the call: the library looks at the environment once, when it is imported
+    file = os.environ.get("KUBECONFIG")
     try:
-        if os.environ.get("KUBECONFIG"):
-            config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        elif os.environ.get("KUBERNETES_SERVICE_HOST"):
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        if file or context or not os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=file or str(Path("~/.kube/config").expanduser()),
+                context=context,
+                client_configuration=configuration,
+            )
         else:
-            default = str(Path("~/.kube/config").expanduser())
-            config.load_kube_config(config_file=default, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise PassingError(f"there is no way to a cluster: {error}") from error
     return configuration

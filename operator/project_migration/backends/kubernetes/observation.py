@@ -46,7 +46,7 @@ class Observation:
 
         helpers = observe_helpers(self._client, self._executor, namespace, uid, helper_pods)
         pods = seen[0] if seen else NamespacePods((), {})
-        return World(
+        world = World(
             now=datetime.now(UTC),
             claims=self._claims(migration, questions.claims, pods),
             workloads=observe_workloads(
@@ -55,9 +55,11 @@ class Observation:
             helpers=helpers,
             leases=observe_leases(self._client, migration, questions.leases),
             namespace=self._namespace(namespace) if questions.namespace else NamespaceFacts(),
-            refused=offer(self._client, self._executor, migration, questions.dry_run, self._settings),
             denied=self._refusals.of(uid),
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
+        )
+        return world.with_refusals(
+            questions, lambda specs: offer(self._client, self._executor, migration, specs, self._settings)
         )
 
     def _claims(self, migration: Migration, keys: Collection[str], pods: NamespacePods) -> Mapping[str, ClaimFacts]:

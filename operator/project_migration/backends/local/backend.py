@@ -6,7 +6,7 @@ Nothing is remembered in the object: all that matters lies in the state director
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from project_migration.engine.effects import (
     Announce,
     DropLease,
     Effect,
+    HelperSpec,
     HoldWorkload,
     PrepareHelper,
     ReleaseWorkload,
@@ -33,7 +34,7 @@ from project_migration.engine.effects import (
 from project_migration.engine.names import Key
 from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Questions, World
 from project_migration.model.document import Document
-from project_migration.model.errors import DocumentError, Gone
+from project_migration.model.errors import DocumentError, Failure, Gone
 from project_migration.model.status import Status
 
 
@@ -92,16 +93,19 @@ class LocalBackend:
         return as_migration(migration.key, stored, self.state.wishes())
 
     def observe(self, migration: Migration, questions: Questions) -> World:  # noqa: ARG002 - there is one only
-        refused = {spec.name: self.helpers.refuse(spec) for spec in questions.dry_run}
-        return World(
+        world = World(
             now=datetime.now(UTC),
             claims={key: self._claim(key) for key in questions.claims},
             workloads={ref: self.workloads.facts(ref) for ref in questions.workloads},
             helpers=self.helpers.facts(),
             leases=self.leases.facts(questions.leases),
             namespace=NamespaceFacts(privileged_helpers=processes.may_give_files_away()),
-            refused={name: failure for name, failure in refused.items() if failure is not None},
         )
+        return world.with_refusals(questions, self._refusals)
+
+    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
+        found = {spec.name: self.helpers.refuse(spec) for spec in specs}
+        return {name: failure for name, failure in found.items() if failure is not None}
 
     def apply(self, migration: Migration, effects: Sequence[Effect]) -> None:  # noqa: ARG002 - as above
         if not self.state.exists:

@@ -8,9 +8,10 @@ look are not surveyed; the others are, so that their faults are in the same mess
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from project_migration.engine.checks import Finding, run_checks
-from project_migration.engine.clock import NEVER, stamp
+from project_migration.engine.checks import Finding, doubts, run_checks
+from project_migration.engine.clock import stamp
 from project_migration.engine.effects import EnsureClaim, HelperSpec, volume_key
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import Platform, UnitWork
@@ -45,19 +46,19 @@ class Preflight:
             claims=frozenset(claims),
             workloads=frozenset(WorkloadRef(w.kind, w.name) for w in view.spec.quiesce.workloads),
             namespace=True,
-            dry_run=() if _begun(view, self.id) else self._to_offer(view),
+            dry_run=() if _begun(view, self.id) else (partial(self._to_offer, view),),
             other_namespaces=frozenset(use.volume.namespace for use in uses if use.volume.namespace) - {own},
         )
 
-    def _to_offer(self, view: View) -> tuple[HelperSpec, ...]:
+    def _to_offer(self, view: View, world: World) -> tuple[HelperSpec, ...]:
         """One helper of each kind that the migration will make, as it will be made."""
         platform = platform_of(view)
         works = (
             *((self.id, work) for work in _at_home(view, platform.surveys(view.spec))[:1]),
             *(("copy", work) for work in _at_home(view, platform.copies(view.spec, share=1, written=False))[:1]),
         )
-        blind = Context(view.migration, view.status, view.platform, view.pace, World(now=NEVER))
-        return tuple(helper_spec(blind, step, work, 1) for step, work in works)
+        context = Context(view.migration, view.status, view.platform, view.pace, world)
+        return tuple(helper_spec(context, step, work, 1) for step, work in works)
 
     def advance(self, context: Context) -> Outcome:
         made = self._workspace(context)
@@ -103,7 +104,8 @@ class Preflight:
         if whole:
             units.append(_failed(UnitStatus(name=WHOLE), whole, context))
         step = step.model_copy(update={"units": tuple(units)})
-        return Outcome.wait(with_step(context.status, step), "looking at the volumes", again_in=0.0)
+        status = context.status.model_copy(update={"warnings": doubts(context)})
+        return Outcome.wait(with_step(status, step), "looking at the volumes", again_in=0.0)
 
 
 def _at_home(view: View, works: tuple[UnitWork, ...]) -> tuple[UnitWork, ...]:

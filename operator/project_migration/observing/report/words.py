@@ -113,6 +113,7 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
             yield f"{pair.name}: {pair_sentence(pair)}"
         if told.status.result is not None:
             yield f"Proof: {told.status.result.digest}"
+    yield from (f"Warning: {words}" for words in told.status.warnings)
     for pair in told.pairs:
         for found in pair.left_out:
             path = f"{workspace}/{found.whole_list}" if workspace else f"{found.whole_list} in the workspace"
