@@ -6,8 +6,8 @@ entries. A directory that the target lacks is made under a temporary name beside
 when all below it is done, so that its files need no temporary names of their own; in a directory that is there
 already, each file is made under a temporary name and renamed. What has to wait for others (large files, files
 with several names, directories' own attributes) is noted, and done in that order at the end. Nothing is synced
-file by file: one syncfs(2) of the target comes before the record is written, and a file counts as there by size
-and time, which journalling file systems and NFS store after its data.
+file by file: syncfs(2) of the target goes on beside the copy, and comes once more before the record is written. A
+file counts as there by size and time, which journalling file systems and NFS store after its data.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from project_migration.workers.copying.plan import (
     Settings,
 )
 from project_migration.workers.crew import Crew, Outbox
+from project_migration.workers.flushing import Flusher
 from project_migration.workers.harness import Job, main
 from project_migration.workers.ownership import effective_capabilities
 from project_migration.workers.pace import Pace
@@ -53,7 +54,7 @@ from project_migration.workers.reasons import (
     reason_of,
 )
 from project_migration.workers.reserved import LOST_AND_FOUND, MARK, owner_prefix
-from project_migration.workers.roots import inode, open_many_files, open_roots, processes, refuse_overlap, scratch, sync
+from project_migration.workers.roots import inode, open_many_files, open_roots, processes, refuse_overlap, scratch
 
 HELP = """\
 Copies the tree of one volume onto another: contents, owners, modes, times, links, holes, attributes.
@@ -180,12 +181,11 @@ def _copied(job: Job, effort: Effort, settings: Settings, roots: tuple[int, int]
     )
     crew.counts[Count.ENTRIES] = crew.counts[Count.DIRECTORIES] = 1  # the root, which no directory lists
     try:
-        with crew:
+        with crew, Flusher(roots[1]):
             crew.work([Directory("", "", Flag.NONE)])
             crew.work(ledger.links())
             for at in ledger.depths():
                 crew.work(ledger.late(at))
-        sync(roots[1])
     except Refusal as refusal:
         refusal.counts = record_counts(crew.counts)
         raise

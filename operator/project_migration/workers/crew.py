@@ -271,10 +271,15 @@ def _serve(ends: list[Channel], wire: Wire, shared: mmap.mmap, counts: int, make
     selector = selectors.DefaultSelector()
     for end in ends:
         selector.register(end, selectors.EVENT_READ, end)
+    lanes = []
     while selector.get_map():
         for key, _ in selector.select():
             selector.unregister(key.fileobj)
-            threading.Thread(target=_lane, args=(key.data, wire, shared, counts, make_hand), daemon=True).start()
+            lane = threading.Thread(target=_lane, args=(key.data, wire, shared, counts, make_hand), daemon=True)
+            lane.start()
+            lanes.append(lane)
+    for lane in lanes:
+        lane.join()
 
 
 def _lane(channel: Channel, wire: Wire, shared: mmap.mmap, counts: int, make_hand: MakeHand) -> None:

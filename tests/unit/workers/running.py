@@ -22,7 +22,7 @@ from typing import Any
 import pathspec  # noqa: F401 - a forked ordinary user may not be able to import it any more
 
 from project_migration.model.records import Progress, Record, Request
-from project_migration.workers import harness
+from project_migration.workers import flushing, harness
 
 assert sqlite3
 IS_ROOT = os.geteuid() == 0
@@ -151,7 +151,7 @@ def _be_the_worker(worker: str, out: Path, user: int | None) -> None:
             os.setgid(user)
             os.setuid(user)
         if not DISK:
-            for module in MODULES.values():
+            for module in (*MODULES.values(), flushing):
                 if hasattr(module, "sync"):
                     module.sync = lambda _: None  # type: ignore[attr-defined]
         sys.argv = [worker, "--request", str(out / "request.json"), "--termination-log", str(out / "termination.json")]

@@ -33,6 +33,7 @@ def test_what_another_lane_goes_on_with_is_not_taken_for_left_over() -> None:
     hand._outbox = Idle()
     hand._settings = SimpleNamespace(prefix=PREFIX, compare_content=True)
     hand._placer = SimpleNamespace(place=lambda *_: None, attempt=lambda _place, action: action())
+    hand._swift = SimpleNamespace(forget=lambda: None)
     hand._into = lambda _place, name: staged_name(PREFIX, name)
     names = [f"d{number}" for number in range(3 * DIVISIBLE)]
     entries = [(name, int(Kind.DIRECTORY), int(Verdict.TAKE)) for name in names]

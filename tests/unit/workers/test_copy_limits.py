@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import trees
-from project_migration.workers import copy_tree
+from project_migration.workers import copy_tree, flushing
 from project_migration.workers.proving import listing, reading
 from tests.unit.workers import limits, running
 from tests.unit.workers.looking import differences, look, without_sockets
@@ -101,7 +101,7 @@ def test_the_target_is_on_the_disk_before_success_is_told(bench: Bench, monkeypa
     def broken_disk(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(copy_tree, "sync", broken_disk)
+    monkeypatch.setattr(flushing, "sync", broken_disk)
     ran = bench.copy().failed("IOError")
     assert ran.record is not None
     assert ran.record.passing

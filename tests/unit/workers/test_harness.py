@@ -34,7 +34,7 @@ def test_the_program_reads_a_request_tells_progress_and_leaves_its_record(bench:
 
     assert ran.returncode == 0, ran.stderr
     lines = [Progress.from_line(line) for line in ran.stdout.splitlines()]
-    assert lines[-1] == Progress(5, 5, 2, 2)
+    assert lines[-1] == Progress(5, 5, 1, 1)
     assert None not in lines
     assert "copied" in ran.stderr
     kept = (bench.workspace / "results" / "cdsw%2Fcopy-data.json").read_text()

@@ -47,6 +47,9 @@ PIECE = 2_000
 #: Entries between two looks at whether others are idle, and at progress.
 BREATHS = 8
 
+#: Files that are open and on their way from the disk at once, in a lane.
+AHEAD = 32
+
 _FILE, _DIRECTORY, _TAKE = int(Kind.FILE), int(Kind.DIRECTORY), int(Verdict.TAKE)
 
 #: A piece of work with fewer entries is not divided among idle lanes.
@@ -297,7 +300,10 @@ class CopyHand:
         """Places what is taken. Returns the names under which directories are staged here."""
         directories = []
         swift = self._way(place)
+        ahead = swift is not None and bool(place.flags & Flag.FRESH)
         for number, (name, kind, verdict) in enumerate(entries):
+            if ahead and number % AHEAD == 0:
+                self._read_ahead(place, entries[number : number + AHEAD])
             if kind == _DIRECTORY:
                 directories.append((name, verdict))
             elif verdict == _TAKE and not (swift is not None and kind == _FILE and swift(place, name)):
@@ -306,6 +312,7 @@ class CopyHand:
                 continue
             self._outbox.breathe()
             if self._outbox.others_idle and len(entries) - number > DIVISIBLE:
+                self._swift.forget()
                 middle = number + 1 + (len(entries) - number) // 2
                 flags = place.flags
                 self._outbox.give(Names(place.source, place.target, flags, tentative, tuple(entries[middle:])))
@@ -313,7 +320,12 @@ class CopyHand:
                 rest = self._entries(place, entries[number + 1 : middle], tentative)
                 elsewhere = self._staged_elsewhere(place, entries[middle:])
                 return rest | elsewhere | self._descend(place, directories, tentative)
+        self._swift.forget()
         return self._descend(place, directories, tentative)
+
+    def _read_ahead(self, place: Place, entries: Sequence[Entry]) -> None:
+        taken = (name for name, kind, verdict in entries if kind == _FILE and verdict == _TAKE)
+        self._swift.read_ahead(place, taken)
 
     def _way(self, place: Place) -> Callable[[Place, str], bool] | None:
         """How to try a plain file first, if any way is quicker here."""

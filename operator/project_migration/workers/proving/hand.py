@@ -7,7 +7,7 @@ import itertools
 import os
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from project_migration.workers.crew import Outbox
@@ -23,6 +23,9 @@ from project_migration.workers.tree import Tree, join, split
 
 #: A part with fewer names left is not divided among idle lanes.
 DIVISIBLE = 48
+
+#: Files of each side that are open and on their way from the disk at once, in a lane.
+AHEAD = 32
 
 _TYPES = {
     stat.S_IFREG: Count.FILES,
@@ -154,17 +157,40 @@ class ProofHand:
         ordered = sorted({name for names in found.values() for name in names}, key=os.fsencode)
         needed = False
         for number, name in enumerate(ordered):
+            if number % AHEAD == 0:
+                self._read_ahead(task.path, directories, found, ordered[number : number + AHEAD])
             there = {side: found[side][name] for side in directories if name in found[side]}
             needed = self._one(task, directories, name, there) or needed
             self._outbox.breathe()
             left = len(ordered) - number - 1
             if self._outbox.others_idle and left > DIVISIBLE:
                 cut = ordered[number + 1 + left // 2]
+                self._reader.forget()
                 self._outbox.give(task._replace(first=cut))
                 self._need(task, needed)
                 self._names(task._replace(last=cut), directories, _part_of(found, name, cut))
                 return
+        self._reader.forget()
         self._need(task, needed)
+
+    def _read_ahead(
+        self,
+        path: str,
+        directories: Mapping[Side, int],
+        found: Mapping[int, Mapping[str, bool]],
+        names: Sequence[str],
+    ) -> None:
+        """Of what is taken, and is there on the side that counts."""
+        self._reader.forget()
+        selection, ours = self._settings.selection, found[self._reference]
+        taken = [
+            name
+            for name in names
+            if ours.get(name) is False
+            and (selection.takes_all or selection.judge(join(path, name), False) is Verdict.TAKE)
+        ]
+        for side, directory in directories.items():
+            self._reader.read_ahead(directory, [name for name in taken if name in found[side]])
 
     def _need(self, task: Part, needed: bool) -> None:
         """Something in a directory is taken, so that it is part of the tree with all above it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from project_migration.workers import attributes
 from project_migration.workers.copying.content import data_ranges, is_sparse
@@ -44,14 +45,33 @@ class Reader:
         self._content = content
         self._told = told
         self._checksums: dict[tuple[int, int, int], str] = {}
+        self._ahead: dict[tuple[int, str], int] = {}
+
+    def read_ahead(self, directory: int, names: Iterable[str]) -> None:
+        """Opens those that are files, and has the kernel begin to read them, so that the waits of a disk overlap."""
+        for name in names if self._content else ():
+            with contextlib.suppress(OSError):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_size < LARGE:
+                    descriptor = self._ahead[directory, name] = self._open(directory, name)
+                    os.posix_fadvise(descriptor, 0, PIECE, os.POSIX_FADV_WILLNEED)
+
+    def forget(self) -> None:
+        """Closes what was read ahead and not asked for."""
+        for descriptor in self._ahead.values():
+            os.close(descriptor)
+        self._ahead.clear()
 
     def entry(self, directory: int, name: str, *, large: bool) -> Entry:
         """Raises ``OSError``, :class:`Changed`, and :class:`Large` unless ``large`` files may be read here."""
+        ahead = self._ahead.pop((directory, name), -1)
+        if ahead >= 0:
+            return self._file(ahead)
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if stat.S_ISREG(status.st_mode) and self._content:
             if status.st_size >= LARGE and not large:
                 raise Large
-            return self._file(directory, name)
+            return self._file(self._open(directory, name))
         attrs = attributes.read(f"{by_handle(directory)}/{name}")
         if stat.S_ISLNK(status.st_mode):
             return Entry(status, attrs, link=os.readlink(name, dir_fd=directory))
@@ -60,8 +80,8 @@ class Reader:
     def directory(self, descriptor: int) -> Entry:
         return Entry(os.fstat(descriptor), attributes.read(descriptor))
 
-    def _file(self, directory: int, name: str) -> Entry:
-        descriptor = self._open(directory, name)
+    def _file(self, descriptor: int) -> Entry:
+        """Of an open file, which is closed then."""
         try:
             for _ in range(ATTEMPTS):
                 status = os.fstat(descriptor)
