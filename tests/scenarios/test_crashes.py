@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster
@@ -227,8 +227,12 @@ MOVES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+#: Somebody scales a target's workload up after the migration failed and held it.
+SCALED_UP_AT_THE_END = [("go on", 17), ("scale back", 0), ("pass", 0), ("go on", 4), ("scale back", 1)]
+
+
 @given(moves=st.lists(MOVES, max_size=40), end=st.sampled_from(["none", "cancel", "delete"]), seed=st.integers(0, 999))
+@example(moves=SCALED_UP_AT_THE_END, end="none", seed=0)
 def test_two_operators_and_lost_answers_leave_every_invariant_whole(
     moves: list[tuple[str, int]], end: str, seed: int
 ) -> None:
