@@ -38,7 +38,7 @@ def refused(kube: Kube, document: dict[str, Any]) -> str:
         ({"timeouts": {"quiesce": "soon"}}, "spec.timeouts.quiesce in body should match"),
         ({"mode": "Try"}, 'spec.mode: Unsupported value: "Try": supported values: "Migrate", "Plan"'),
         ({"wrkspace": {}}, 'unknown field "spec.wrkspace"'),
-        ({"backup": {}}, "spec.backup.waive: Required value"),
+        ({"backup": {}}, "give either claimName, or waive with the reason in words"),
         (
             {"volumes": {"pairs": [a_pair(target="old")]}},
             "spec.volumes.pairs[0].target: Invalid value: source and target must be different places,"

@@ -45,7 +45,7 @@ def a_document(name: str = "vision", **spec: object) -> Document:
 
 def a_cluster() -> FakeCluster:
     cluster = FakeCluster()
-    for number, name in enumerate(("data-old", "data-new", "home-old", "home-new", "work")):
+    for number, name in enumerate(("data-old", "data-new", "home-old", "home-new", "work", "backup")):
         cluster.claims[f"claim/{name}"] = ClaimFacts(exists=True, uid=f"claim-{number}")
     cluster.workloads[WEB] = FakeWorkload(replicas=3, pods=3, claims=("claim/data-old",))
     cluster.workloads[STORE] = FakeWorkload(replicas=2, pods=2, claims=("claim/data-new",))
@@ -123,13 +123,23 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     assert unit is not None
     assert unit.state is not State.SUCCEEDED, f"{request.step} of {request.unit} was done already"
     assert all(mount.read_only for mount in helper.spec.mounts if mount.root == "source")
-    if request.worker != "copy_tree":
+    if request.worker not in ("copy_tree", "clear_tree") or request.params.get("look"):
         return
     done = {s.id for s in owner.status.steps if s.state is State.SUCCEEDED}
-    assert {"lock", "preflight", "quiesce_target", "quiesce_source"} <= done
-    assert owner.status.first_write_at is not None
     written = {f"claim/{m.volume.claim_name}" for m in helper.spec.mounts if not m.read_only}
+    if request.step == "back_up":
+        assert {"lock", "preflight", "quiesce_target"} <= done
+        assert owner.status.first_write_at is None, "what is kept was never written to by us"
+        assert written == {"claim/backup"}
+        return
+    assert owner.status.first_write_at is not None
+    assert owner.status.backup is not None
+    assert {unit.name for unit in owner.status.backup.units} == {"data", "home"}, "known before the first write"
     assert written <= {"claim/data-new", "claim/home-new"}, "the source is only read"
+    if request.step == "copy":
+        assert {"lock", "preflight", "quiesce_target", "back_up", "prove_backup", "quiesce_source"} <= done
+    else:
+        assert STORE not in cluster.workloads or cluster.workloads[STORE].replicas == 0, "nobody uses what is put back"
     for other in cluster.helpers.values():
         if other is not helper and other.phase == "Running":
             theirs = {f"claim/{m.volume.claim_name}" for m in other.spec.mounts if not m.read_only}

@@ -81,23 +81,34 @@ def live_until_death(cluster: FakeCluster, key: Key, backend: Mortal) -> bool:
 def in_state(cluster: FakeCluster, kind: str) -> None:
     if kind == "failing":
         cluster.behaviours["copy", "home"] = [Behaviour.FAIL_PASSING, Behaviour.FAIL]
-    if kind == "verify fails":
+    if kind in ("verify fails", "kept", "halts"):
         cluster.behaviours["verify", "data"] = [Behaviour.FAIL]
+    if kind == "kept":
+        cluster.facts["home"] = {"target": {"empty": False, "entries": 7}}
+        cluster.behaviours["roll_back", "home"] = [Behaviour.CRASH]
+
+
+SPECS: dict[str, dict[str, object]] = {"kept": {"backup": {"claimName": "backup"}}, "halts": {"onFailure": "Halt"}}
+"""What is in the document, beside the usual, for each kind of way."""
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-@pytest.mark.parametrize(("kind", "phase"), [("well", "Succeeded"), ("failing", "Failed"), ("verify fails", "Failed")])
+@pytest.mark.parametrize(
+    ("kind", "phase"),
+    [("well", "Succeeded"), ("failing", "Failed"), ("verify fails", "Failed"), ("kept", "Failed"), ("halts", "Failed")],
+)
 def test_the_outcome_is_the_same_wherever_the_operator_dies(kind: str, phase: str, before: bool) -> None:
     deaths = 0
     for dies_at in range(1, 400):
         cluster = a_cluster()
         cluster.watcher = watch_invariants
         in_state(cluster, kind)
-        key = cluster.add(a_document())
+        key = cluster.add(a_document(**SPECS.get(kind, {})))
         died = live_until_death(cluster, key, Mortal(cluster, dies_at, before=before))
         cluster.tick()
         status = run(cluster, key)
         assert status.phase == phase, f"died at {dies_at}: {status.failure}"
+        assert (status.rolled_back_at is not None) == (phase == "Failed" and kind != "halts"), f"died at {dies_at}"
         assert_workloads_are_back(cluster, status)
         assert not cluster.leases
         if not died:

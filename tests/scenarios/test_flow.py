@@ -33,7 +33,7 @@ def test_a_migration_succeeds_and_workloads_come_back() -> None:
     key = cluster.add(a_document())
     status = run(cluster, key)
     assert status.phase == "Succeeded", status.failure
-    assert [step.state for step in status.steps] == [State.SUCCEEDED] * 9
+    assert [step.state for step in status.steps] == [State.SUCCEEDED] * 11
     assert status.progress.percent == 100
     assert status.result is not None
     assert not cluster.helpers
@@ -54,10 +54,10 @@ def test_preflight_names_everything_at_once_and_writes_nothing() -> None:
     assert_workloads_are_back(cluster, status)
 
 
-def test_a_failed_copy_brings_the_source_back_and_holds_the_target() -> None:
+def test_a_failed_copy_that_halts_brings_the_source_back_and_holds_the_target() -> None:
     cluster = a_cluster()
     cluster.behaviours["copy", "home"] = [Behaviour.FAIL]
-    key = cluster.add(a_document())
+    key = cluster.add(a_document(onFailure="Halt"))
     status = run(cluster, key)
     assert (status.phase, status.failure_reason) == ("Failed", "CopyIncomplete")
     assert any(c.type == "TargetHeld" and c.status == "True" for c in status.conditions)
@@ -107,7 +107,7 @@ def test_a_retry_of_a_migration_that_did_not_fail_changes_nothing() -> None:
 def test_a_person_releases_a_held_target() -> None:
     cluster = a_cluster()
     cluster.behaviours["verify", "home"] = [Behaviour.FAIL]
-    key = cluster.add(a_document())
+    key = cluster.add(a_document(onFailure="Halt"))
     assert any(c.type == "TargetHeld" for c in run(cluster, key).conditions)
     annotated(cluster, key, RELEASE, "the target is in order, I looked")
     settle(cluster, key)
@@ -331,7 +331,7 @@ def test_one_event_a_transition() -> None:
     run(cluster, cluster.add(a_document()))
     found = [(event.reason, event.message) for _, event in cluster.events]
     assert len(found) == len(set(found)), "no event comes twice"
-    assert sum(reason == "StepFinished" for reason, _ in found) == 9
+    assert sum(reason == "StepFinished" for reason, _ in found) == 11
     assert sum(reason == "Succeeded" for reason, _ in found) == 1
 
 

@@ -215,7 +215,7 @@ class FakeCluster:
         return Record(
             request.digest,
             Outcome.SUCCEEDED,
-            counts={"entries": 3, "bytes": 30},
+            counts={"entries": 3, "bytes": 30, "targetEmpty": int(bool(facts.get("target", {}).get("empty")))},
             digest=f"sha256:{request.unit}",
             facts=facts,
         )

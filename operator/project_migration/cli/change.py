@@ -11,13 +11,14 @@ import click
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.cli.console import console
 from project_migration.cli.endings import exit_code
-from project_migration.cli.errors import OK, Trouble, spoken
+from project_migration.cli.errors import FAILED, OK, Trouble, spoken
 from project_migration.cli.locking import is_locked, locked
 from project_migration.cli.run import carry
 from project_migration.cli.which import Asked, InDirectory, Which, which_options
+from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.labels import RELEASE, RETRY
+from project_migration.model.labels import RELEASE, RETRY, ROLLBACK
 from project_migration.observing.report.account import account, ending
 from project_migration.observing.report.words import workload_words
 
@@ -41,7 +42,7 @@ def cancel(context: click.Context, asked: Asked) -> None:
     end = ending(which.load().status)
     if end is not None:
         raise Trouble(f"it has ended already ({end}): there is nothing to cancel")
-    which.cancel()
+    which.set_once("cancel")
     migration = _go_on(which, "It is being cancelled; see it with `watch`.")
     if migration is not None:
         done = ending(migration.status) is End.CANCELLED
@@ -70,6 +71,62 @@ def retry(context: click.Context, asked: Asked) -> None:
     migration = _go_on(which, "It is tried again; see it with `watch`.")
     if migration is not None:
         context.exit(exit_code(ending(migration.status)))
+
+
+@click.command()
+@which_options
+@click.pass_context
+@spoken
+def rollback(context: click.Context, asked: Asked) -> None:
+    """Put the target of a migration that did not end well back as it was.
+
+    For a migration with onFailure: Halt, or after a rollback that failed. The target becomes what its backup holds,
+    or empty again if it was, and is compared; then its workloads come back.
+
+    \b
+    Examples:
+      kubectl project-migration rollback vision -n ml
+      project-migration rollback --state /var/lib/project-migration/ml-vision
+    """
+    which = asked.which()
+    migration = which.load()
+    end = ending(migration.status)
+    if end in (None, End.SUCCEEDED, End.PLANNED, End.UNDONE):
+        advice = ": see `undo`" if end is End.SUCCEEDED else ""
+        raise Trouble(f"it {_stands(end)}; only one that failed or was cancelled is rolled back{advice}")
+    _can_be_put_back(migration)
+    which.annotate({ROLLBACK: f"{time.time():.3f}"})
+    after = _go_on(which, "It is being rolled back; see it with `watch`.")
+    if after is not None:
+        context.exit(OK if after.status.first_write_at is None else FAILED)
+
+
+@click.command()
+@which_options
+@click.pass_context
+@spoken
+def undo(context: click.Context, asked: Asked) -> None:
+    """Take back a migration that succeeded. It cannot be taken back in turn.
+
+    The target becomes what its backup holds, or empty again if it was. What users wrote there since is lost. The
+    source was never changed.
+
+    \b
+    Examples:
+      kubectl project-migration undo vision -n ml
+      project-migration undo --state /var/lib/project-migration/ml-vision
+    """
+    which = asked.which()
+    migration = which.load()
+    end = ending(migration.status)
+    if end is not End.SUCCEEDED:
+        advice = ": see `rollback`" if end in (End.FAILED, End.CANCELLED) else ""
+        raise Trouble(f"it {_stands(end)}; only one that succeeded is undone{advice}")
+    _can_be_put_back(migration)
+    which.set_once("undo")
+    after = _go_on(which, "It is being taken back; see it with `watch`.")
+    if after is not None:
+        context.exit(exit_code(ending(after.status)))
 
 
 @click.command()
@@ -135,6 +192,15 @@ def _go_on(which: Which, said: str) -> Migration | None:
         return None
     with locked(which.path):
         return carry(LocalBackend.reopen(which.path), console())
+
+
+def _can_be_put_back(migration: Migration) -> None:
+    """Raises Trouble with the reason why not."""
+    status = migration.status
+    if status.first_write_at is None:
+        raise Trouble("nothing was written to the target, or it was put back already: there is nothing to do")
+    if not can_roll_back(status):
+        raise Trouble("what the target held was not kept (backup.waive): it cannot be put back")
 
 
 def _stands(end: End | None) -> str:

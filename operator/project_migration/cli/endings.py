@@ -35,7 +35,7 @@ LOCAL_REMEDIES: dict[Reason, str] = {
 
 def exit_code(end: End | None) -> int:
     match end:
-        case End.SUCCEEDED | End.PLANNED:
+        case End.SUCCEEDED | End.PLANNED | End.UNDONE:
             return OK
         case None:
             return INTERRUPTED

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from project_migration import __version__
-from project_migration.cli.change import cancel, forget, release, retry
+from project_migration.cli.change import cancel, forget, release, retry, rollback, undo
 from project_migration.cli.learn import PROGRAM, completion, crd, explain
 from project_migration.cli.look import report, status, watch
 from project_migration.cli.plan import plan
@@ -37,7 +37,11 @@ def cli() -> None:
     """
 
 
-for _command in (plan, run, status, watch, report, cancel, retry, release, forget, explain, crd, completion):
+LOOKING = (plan, run, status, watch, report)
+CHANGING = (cancel, retry, rollback, undo, release, forget)
+LEARNING = (explain, crd, completion)
+
+for _command in (*LOOKING, *CHANGING, *LEARNING):
     cli.add_command(_command)
 
 

@@ -131,6 +131,10 @@ def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
                 "this migration was cancelled, which cannot be taken back; to begin anew:"
                 f" project-migration forget --state {backend.state.path}"
             )
+        case End.UNDONE:
+            raise Trouble(
+                f"this migration was taken back; to begin anew: project-migration forget --state {backend.state.path}"
+            )
         case End.FAILED if document is not None and not document.spec.cancel:
             backend.state.wish(annotations={RETRY: f"{time.time():.3f}"})
     return None

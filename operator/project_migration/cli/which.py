@@ -27,7 +27,8 @@ class Which(Protocol):
     def load(self) -> Migration:
         """Raises Gone, PassingError."""
 
-    def cancel(self) -> None: ...
+    def set_once(self, field: str) -> None:
+        """A field of the spec that goes from false to true: cancel, undo."""
 
     def annotate(self, annotations: Mapping[str, str]) -> None: ...
 
@@ -48,8 +49,8 @@ class InDirectory:
         key = Key(stored.document.metadata.namespace, stored.document.metadata.name)
         return as_migration(key, stored, state.wishes())
 
-    def cancel(self) -> None:
-        StateDirectory(self.path).wish(cancel=True)
+    def set_once(self, field: str) -> None:
+        StateDirectory(self.path).wish(field)
 
     def annotate(self, annotations: Mapping[str, str]) -> None:
         StateDirectory(self.path).wish(annotations=annotations)
@@ -69,8 +70,8 @@ class InCluster:
     def load(self) -> Migration:
         return self._cluster.load(self._key)
 
-    def cancel(self) -> None:
-        self._cluster.set_spec(self._key, {"cancel": True})
+    def set_once(self, field: str) -> None:
+        self._cluster.set_spec(self._key, {field: True})
 
     def annotate(self, annotations: Mapping[str, str]) -> None:
         self._cluster.annotate(self._key, annotations)

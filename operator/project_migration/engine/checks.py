@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from project_migration.engine.effects import volume_key
 from project_migration.engine.names import WorkloadRef
-from project_migration.engine.platform import VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, VolumeUse
 from project_migration.engine.step import Context
 from project_migration.engine.world import ClaimFacts, PodFacts
 from project_migration.model.document import Side
@@ -74,6 +74,21 @@ def workspace_exists(context: Context) -> Iterator[Finding]:
         yield found(Reason.CLAIM_LOST, f"workspace: claim {claim} has lost its volume")
 
 
+def backup_exists(context: Context) -> Iterator[Finding]:
+    """Each unit's place is looked at by a helper of its own, which could not start without the claim."""
+    backup = context.spec.backup
+    facts = context.world.claims.get(f"claim/{backup.claim_name}") if backup and backup.claim_name else None
+    if backup is None or facts is None or (facts.exists and facts.phase != "Lost"):
+        return
+    for unit in context.platform.units(context.spec) if context.platform else ():
+        if facts.exists:
+            message = f"backup: claim {backup.claim_name} has lost its volume"
+            yield found(Reason.CLAIM_LOST, message, f"{BACKUP_UNIT}{unit}")
+        else:
+            message = f"backup: claim {backup.claim_name} does not exist"
+            yield found(Reason.CLAIM_NOT_FOUND, message, f"{BACKUP_UNIT}{unit}")
+
+
 def workloads_exist(context: Context) -> Iterator[Finding]:
     for workload in context.spec.quiesce.workloads:
         facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
@@ -130,6 +145,7 @@ CHAIN: tuple[Check, ...] = (
     claims_exist,
     claims_have_volumes,
     workspace_exists,
+    backup_exists,
     workloads_exist,
     nothing_scales_back,
     users_of_claims_will_rest,

@@ -12,18 +12,19 @@ from datetime import datetime
 
 from project_migration.engine.clock import moment, seconds_since, stamp
 from project_migration.engine.effects import Announce, DropFinalizer, Effect, EnsureFinalizer
-from project_migration.engine.itinerary import STEPS, TABLES, VERSION, Itinerary
+from project_migration.engine.itinerary import AFTERWARDS, STEPS, TABLES, THERE, VERSION, Itinerary
 from project_migration.engine.platform import Platform
 from project_migration.engine.progress import with_progress
-from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, finished, with_step
+from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, begun, finished, with_step
 from project_migration.engine.steps.ending import drop_locks, remove_helpers
+from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.steps.quiesce import broken_rest, ref_of
 from project_migration.engine.steps.resume import SETTLED, bring_back
 from project_migration.engine.world import Migration, Questions, World
 from project_migration.model.conditions import End, Summary, with_conditions
-from project_migration.model.document import Mode
+from project_migration.model.document import Mode, OnFailure
 from project_migration.model.errors import REMEDIES, Failure, Reason
-from project_migration.model.labels import RELEASE, RETRY
+from project_migration.model.labels import RELEASE, RETRY, ROLLBACK
 from project_migration.model.status import (
     BackupStatus,
     ItineraryStatus,
@@ -62,10 +63,26 @@ def steer(migration: Migration, now: datetime) -> Status:
         problem = Failure(Reason.INVALID_DOCUMENT, "; ".join(migration.problems)[:2000])
         return status if ended or name is Itinerary.ABORT else _abort(migration, status, problem, now)
     spec = migration.document.spec
-    if spec.cancel and not ended and name in (Itinerary.MIGRATE, Itinerary.PLAN):
+    if spec.cancel and not ended and name in THERE:
         cancelled = _with_failure(status, Failure(Reason.CANCELLED, "a person cancelled the migration"))
-        return _switch(migration, cancelled, Itinerary.CANCEL, now)
-    if ended and not spec.cancel and _wants_another_round(migration, status, name):
+        way = Itinerary.CANCEL_ROLLBACK if _rolls_back(migration, status) else Itinerary.CANCEL
+        return _switch(migration, cancelled, way, now)
+    if not ended or name is None:
+        return status
+    return _after_the_end(migration, status, name, now)
+
+
+def _after_the_end(migration: Migration, status: Status, name: Itinerary, now: datetime) -> Status:
+    """What a person asks of a migration that has ended: its undo, a rollback, another round."""
+    assert migration.document is not None  # noqa: S101 - steer() looked
+    spec = migration.document.spec
+    can = can_roll_back(status) and status.first_write_at is not None
+    if can and spec.undo and name is Itinerary.MIGRATE:
+        return _afterwards(migration, status, Itinerary.UNDO, now)
+    asked = migration.annotations.get(ROLLBACK, "")
+    if can and asked not in ("", status.handled_rollback) and name is not Itinerary.MIGRATE:
+        return _afterwards(migration, status, Itinerary.ROLLBACK_AGAIN, now)
+    if not spec.cancel and _wants_another_round(migration, status, name):
         return _begin(migration, status, now)
     return status
 
@@ -73,7 +90,7 @@ def steer(migration: Migration, now: datetime) -> Status:
 def _wants_another_round(migration: Migration, status: Status, name: Itinerary) -> bool:
     """A retry that a person asked for; a document mended before anything was written; a plan that is to be done."""
     assert migration.document is not None  # noqa: S101 - steer() looked
-    if name is Itinerary.ABORT:
+    if name in (Itinerary.ABORT, Itinerary.ROLLBACK, Itinerary.ROLLBACK_AGAIN):
         retry = migration.annotations.get(RETRY, "")
         mended = status.first_write_at is None and migration.generation != status.observed_generation
         return retry not in ("", status.handled_retry) or mended
@@ -102,9 +119,41 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
             # a target workload that is held stays so, and its record with it; the others are looked at anew
             "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
             "progress": status.progress.model_copy(update={"percent": 0, "updated_at": None}),
-            "backup": BackupStatus(waived=spec.backup.waive) if spec.backup else None,
+            "backup": _backup(migration, status),
             "handled_retry": migration.annotations.get(RETRY, ""),
             "observed_generation": migration.generation,
+        }
+    )
+
+
+def _backup(migration: Migration, status: Status) -> BackupStatus | None:
+    """What an earlier round kept stays on record: what is on the target now may be half written."""
+    backup = migration.document.spec.backup if migration.document else None
+    waived = (backup.waive if backup else None) or ""
+    if status.backup is not None and status.backup.units:
+        return status.backup.model_copy(update={"waived": waived})
+    return BackupStatus(waived=waived) if backup else None
+
+
+def _rolls_back(migration: Migration, status: Status) -> bool:
+    """Whether what was written to the target is to be taken back, and can be.
+
+    Not once it is verified: its users may be at work there, and an undo is what takes it from them.
+    """
+    wanted = migration.document is not None and migration.document.spec.on_failure is OnFailure.ROLLBACK
+    verified = any(step.id == "verify" and finished(step) for step in status.steps)
+    return wanted and not verified and status.first_write_at is not None and can_roll_back(status)
+
+
+def _afterwards(migration: Migration, status: Status, name: Itinerary, now: datetime) -> Status:
+    """A way back that begins after an end: with helpers of its own, and workloads looked at anew."""
+    switched = _switch(migration, status, name, now)
+    assert switched.itinerary is not None  # noqa: S101 - just made
+    return switched.model_copy(
+        update={
+            "itinerary": switched.itinerary.model_copy(update={"round": switched.itinerary.round + 1}),
+            "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
+            "handled_rollback": migration.annotations.get(ROLLBACK, ""),
         }
     )
 
@@ -158,7 +207,7 @@ def current(status: Status) -> Step | None:
 
 def _over(status: Status, step: StepStatus) -> bool:
     """Within an ending a failed step is over too: the others still have their work to do."""
-    ending = status.itinerary is not None and status.itinerary.name not in (Itinerary.MIGRATE, Itinerary.PLAN)
+    ending = status.itinerary is not None and status.itinerary.name not in THERE
     return finished(step) or (ending and step.state is State.FAILED)
 
 
@@ -224,9 +273,12 @@ def _stroke(context: Context, step: Step) -> Decision:
 def _failed(context: Context, status: Status, outcome: Outcome) -> Decision:
     """A step of the way there leads to the way back; one of the way back is noted, and the way goes on."""
     assert outcome.failure is not None  # noqa: S101 - as above
-    if status.itinerary is not None and status.itinerary.name in (Itinerary.MIGRATE, Itinerary.PLAN):
-        aborted = _abort(context.migration, status, outcome.failure, context.now)
-        return _entered(context, aborted, outcome.effects, 0.0)
+    name = Itinerary(status.itinerary.name) if status.itinerary else None
+    written = any(step.id == "roll_back" and begun(step) for step in status.steps)
+    if name in THERE or (name in AFTERWARDS and not written):
+        failed = _with_failure(status, outcome.failure)
+        way = Itinerary.ROLLBACK if name in THERE and _rolls_back(context.migration, status) else Itinerary.ABORT
+        return _entered(context, _switch(context.migration, failed, way, context.now), outcome.effects, 0.0)
     both = "\n".join(filter(None, (status.failure, outcome.failure.message)))
     noted = status.model_copy(
         update={
@@ -268,13 +320,17 @@ def _end(status: Status) -> End | None:
             return End.SUCCEEDED
         case Itinerary.PLAN:
             return End.PLANNED
-        case Itinerary.ABORT:
+        case Itinerary.ABORT | Itinerary.ROLLBACK | Itinerary.ROLLBACK_AGAIN:
             return End.FAILED
-        case Itinerary.CANCEL | Itinerary.DELETE:
+        case Itinerary.CANCEL | Itinerary.CANCEL_ROLLBACK | Itinerary.DELETE:
             return End.CANCELLED
+        case Itinerary.UNDO:
+            return End.UNDONE
 
 
 def _words(status: Status, end: End | None, doing: str) -> str:
+    if end is not None and status.rolled_back_at is not None:
+        return "; ".join(filter(None, (status.failure, "the target was put back as it was, and proved")))
     if status.failure:
         remedy = f" ({status.remedy})" if status.remedy and end is End.FAILED else ""
         return f"{status.failure}{remedy}"

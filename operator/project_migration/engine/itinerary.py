@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from project_migration.engine.step import Step
 from project_migration.engine.steps.ending import CleanUp, Stop
+from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack
 from project_migration.engine.steps.lock import Lock
 from project_migration.engine.steps.plan import Plan
 from project_migration.engine.steps.preflight import Preflight
@@ -15,14 +16,18 @@ from project_migration.engine.steps.transfer import Copy, Verify
 from project_migration.model.document import Side
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 1
+VERSION = 2
 
 
 class Itinerary(StrEnum):
     MIGRATE = "Migrate"
     PLAN = "Plan"
     ABORT = "Abort"
+    ROLLBACK = "Rollback"
     CANCEL = "Cancel"
+    CANCEL_ROLLBACK = "CancelRollback"
+    UNDO = "Undo"
+    ROLLBACK_AGAIN = "RollbackAgain"
     DELETE = "Delete"
 
 
@@ -32,6 +37,8 @@ MIGRATE: tuple[Step, ...] = (
     Preflight(),  # everything that can be known is in order
     Plan(),  # what would move is written down
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
+    BackUp(),  # what the target holds lies in the backup
+    ProveBackup(),  # and was read back; what a rollback can rest on is written down
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
     Copy(),  # everything is on the target
     Verify(),  # and it is the same, seen with fresh eyes
@@ -49,26 +56,65 @@ ENDING: tuple[Step, ...] = (
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
+#: After a failure or a cancel, when the target was written to and can be put back.
+ROLLBACK: tuple[Step, ...] = (
+    Stop(),  # nothing of ours writes any more
+    Resume("bring_back_source", succeeded=False, side=Side.SOURCE),  # the source's users do not wait for the rest
+    RollBack(),  # the target is what it was
+    ProveRollBack(),  # and was compared
+    Resume("bring_back", succeeded=False),  # the target's users have it back, if it is in order
+    CleanUp("tidy_up"),  # nothing of ours is left
+)
+
+#: After an end, when a person wants the target as it was.
+UNDO: tuple[Step, ...] = (
+    Lock(),  # nobody else writes the target from here on
+    Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
+    RollBack(),
+    ProveRollBack(),
+    Resume("bring_back", succeeded=False),
+    CleanUp("tidy_up"),
+)
+
 TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.MIGRATE: MIGRATE,
     Itinerary.PLAN: PLAN,
     Itinerary.ABORT: ENDING,
+    Itinerary.ROLLBACK: ROLLBACK,
     Itinerary.CANCEL: ENDING,
+    Itinerary.CANCEL_ROLLBACK: ROLLBACK,
+    Itinerary.UNDO: UNDO,
+    Itinerary.ROLLBACK_AGAIN: UNDO,
     Itinerary.DELETE: ENDING,
 }
+
+#: What a migration follows on its way there; a failure on it leads to a way back.
+THERE = (Itinerary.MIGRATE, Itinerary.PLAN)
+
+#: What begins after an end, with locks and workloads to be taken anew.
+AFTERWARDS = (Itinerary.UNDO, Itinerary.ROLLBACK_AGAIN)
 
 STEPS: dict[str, Step] = {step.id: step for table in TABLES.values() for step in table}
 
 
+#: What has to be done before a step writes a target: on the way there, on the way back from it (where the target's
+#: workloads rest already), and on the way back from its end.
+BEFORE_WRITING = (
+    {"lock", "preflight", "quiesce_target", "back_up", "prove_backup"},
+    {"stop"},
+    {"lock", "quiesce_target"},
+)
+
+
 def check_tables() -> None:
-    """No step may write a target before preflight passed and the target's workloads are at rest."""
+    """No step may write a target before it is locked, its workloads rest, and what it held is known to be kept."""
     for name, table in TABLES.items():
         ids = [step.id for step in table]
         if len(set(ids)) != len(ids):
             raise AssertionError(f"{name}: a step stands twice")
         for position, step in enumerate(table):
             before = ids[:position]
-            if step.writes_target and not {"lock", "preflight", "quiesce_target"} <= set(before):
+            if step.writes_target and not any(needed <= set(before) for needed in BEFORE_WRITING):
                 raise AssertionError(f"{name}: {step.id} writes the target too early")
 
 

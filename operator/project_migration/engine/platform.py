@@ -5,7 +5,7 @@ A platform does no I/O. It names units of work; the engine runs them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,19 +34,49 @@ class UnitWork:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What one unit's target is put back from: a place in the backup, or None for a target that was empty."""
+
+    unit: str
+    place: Volume | None
+    root: Mapping[str, int] = field(default_factory=dict)
+    """Of a target that was empty: its directory's mode, owner and time."""
+
+
+#: What the unit that looks at a unit's place in the backup is called, in preflight.
+BACKUP_UNIT = "backup-"
+
+
 class Platform(Protocol):
     def uses(self, spec: Spec) -> tuple[VolumeUse, ...]:
         """Every volume, in the document's order."""
 
-    def surveys(self, spec: Spec) -> tuple[UnitWork, ...]:
-        """Looks at what is there, without writing."""
+    def units(self, spec: Spec) -> tuple[str, ...]:
+        """The names of what is moved, in the document's order."""
+
+    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        """Looks at what is there, without writing; and whether each backing has room for what the target holds."""
 
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
         write to the target, so what lies there is its own."""
 
-    def copies(self, spec: Spec, *, share: int, written: bool) -> tuple[UnitWork, ...]:
-        """Moves it. ``share``: how many of these run at the same time, for limits that they have to share."""
+    def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        """Copies what the targets hold to their backings."""
+
+    def backup_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        """Reads backings and targets again, and compares them. A unit without work was proved by its backup."""
+
+    def restores(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        """Makes the targets what they were."""
+
+    def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        """Proves that they are. A unit without work was proved by its restore."""
+
+    def copies(self, spec: Spec, *, share: int, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+        """Moves it. ``share``: how many of these run at the same time, for limits that they have to share;
+        ``empty``: units whose targets have to be found empty, because nothing of them is kept."""
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""

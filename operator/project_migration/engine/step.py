@@ -132,5 +132,9 @@ def with_step(status: Status, changed: StepStatus) -> Status:
     return status.model_copy(update={"steps": steps})
 
 
+def begun(step: StepStatus) -> bool:
+    return step.state is not State.PENDING
+
+
 def finished(step: StepStatus) -> bool:
     return step.state in (State.SUCCEEDED, State.SKIPPED)

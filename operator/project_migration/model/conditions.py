@@ -20,6 +20,7 @@ class End(StrEnum):
     PLANNED = "Planned"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
+    UNDONE = "Undone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Summary:
 def with_conditions(status: Status, summary: Summary, *, generation: int, now: str) -> Status:
     """The status with its conditions as the summary says; a transition time changes only with its status."""
     ready = summary.end in (End.SUCCEEDED, End.PLANNED)
-    stalled = summary.end in (End.FAILED, End.CANCELLED)
+    stalled = summary.end in (End.FAILED, End.CANCELLED, End.UNDONE)
     wanted = {
         "Ready": (ready, summary.reason, summary.message),
         "Reconciling": (summary.end is None, summary.reason, summary.message),

@@ -244,9 +244,27 @@ class Ownership(Model):
 class Backup(Model):
     """What happens to what the target holds already."""
 
-    waive: Annotated[str, StringConstraints(min_length=3, max_length=500)]
-    """Why nothing on the target is needed, in words: with it a target that is not empty is written to.
-    The words stand in status and report."""
+    claim_name: Name | None = None
+    """A claim that what the target holds is copied to, and compared with, before anything is written. It stays there
+    until a person removes it: a rollback, and an undo after success, come from it."""
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        default=None, json_schema_extra={"x-local-only": True}
+    )
+    """A directory of this machine, in documents that `project-migration run` runs. The cluster's schema has none."""
+    waive: Annotated[str, StringConstraints(min_length=3, max_length=500)] | None = None
+    """Why nothing on the target is needed, in words: with it a target that is not empty is written to, and cannot be
+    put back. The words stand in status and report."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.claimName) != has(self.waive)", "give either claimName, or waive with the reason in words"),
+        )
+    )
+
+
+class OnFailure(StrEnum):
+    ROLLBACK = "Rollback"
+    HALT = "Halt"
 
 
 class Timeouts(Model):
@@ -320,7 +338,7 @@ PLATFORMS = ("clearml", "cdsw", "cml", "mlflow", "volumes")
 LaterPlatform = Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-later": True, "maxProperties": 50})]
 
 #: What may not change any more once something was written to the target. Each is compared by a CEL rule.
-FIXED_AFTER_FIRST_WRITE = ("volumes", "workspace", "ownership", "quiesce")
+FIXED_AFTER_FIRST_WRITE = ("volumes", "workspace", "ownership", "quiesce", "backup")
 
 
 def _fixed(field: str) -> dict[str, str]:
@@ -362,6 +380,9 @@ class Spec(Model):
     """Whose the files are on the target."""
     backup: Backup | None = None
     """What happens to what the target holds already."""
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    """Rollback puts the target back as it was when the migration fails or is cancelled after it began to write;
+    Halt leaves the target as it is, with its workloads down, until a retry, a rollback or a release."""
     timeouts: Timeouts = Timeouts()
     """How long the migration waits for what is not in its hands."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
@@ -372,6 +393,9 @@ class Spec(Model):
     """Whether the migration pauses before its next helper. What runs already runs to its end."""
     cancel: Annotated[bool, Field(json_schema_extra=once_true("cancel"))] = False
     """Whether the migration stops, and brings workloads back. It cannot be taken back."""
+    undo: Annotated[bool, Field(json_schema_extra=once_true("undo"))] = False
+    """Whether a migration that succeeded is taken back: the target becomes what its backup holds, or empty again if
+    it was. What users wrote to the target since is lost. It cannot be taken back."""
     helper: Helper = Helper()
     """Where helpers run, and with how much."""
 

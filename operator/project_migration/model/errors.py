@@ -57,6 +57,8 @@ class Reason(StrEnum):
     COPY_INCOMPLETE = "CopyIncomplete"
     IO_ERROR = "IOError"
     VERIFY_FAILED = "VerifyFailed"
+    BACKUP_TOO_SMALL = "BackupTooSmall"
+    ROLLBACK_FAILED = "RollbackFailed"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -98,8 +100,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.TARGET_LOCKED: "Wait for the migration that the message names, or cancel it.",
     Reason.LOCK_TIMEOUT: "Cancel the migration that holds the target, then retry.",
     Reason.TARGET_BUSY: "Another copy writes there now: wait until it ends; the operator tries again by itself.",
-    Reason.TARGET_HELD: "Retry the migration; or, when the target is in order, annotate the migration with"
-    " migration.mlops.dev/release.",
+    Reason.TARGET_HELD: "Retry the migration or roll it back; or, when the target is in order, annotate the"
+    " migration with migration.mlops.dev/release.",
     Reason.HELPER_REFUSED: "Change what the message names (quota, Pod Security, admission policy), then retry.",
     Reason.HELPER_NOT_STARTED: "See the message for what the pod waits for, or raise timeouts.helperStart; then retry.",
     Reason.HELPER_IMAGE: "Correct the operator's helper image or its pull secret, then retry.",
@@ -119,6 +121,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries"
     " again by itself.",
     Reason.VERIFY_FAILED: "The named objects differ from the source: see what writes to the target, then retry.",
+    Reason.BACKUP_TOO_SMALL: "Enlarge the backup's claim, name another, or write down in backup.waive why no backup is"
+    " needed.",
+    Reason.ROLLBACK_FAILED: "What the target held lies whole where status.backup says; mend what the message names,"
+    " then roll back again (project-migration rollback), or retry the migration.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

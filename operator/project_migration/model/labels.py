@@ -29,6 +29,7 @@ PRIVILEGED_HELPERS = f"{GROUP}/privileged-helpers"
 
 #: annotations of a migration, set by people
 RETRY = f"{GROUP}/retry"
+ROLLBACK = f"{GROUP}/rollback"
 RELEASE = f"{GROUP}/release"
 
 FINALIZER = f"{GROUP}/workloads-back"

@@ -94,6 +94,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     yield from _platform(spec)
     yield from _workspace(spec, local=local)
     yield from _ownership(spec)
+    yield from _backup(spec, local=local)
     if spec.volumes is None:
         return
     pairs = spec.volumes.pairs
@@ -136,6 +137,27 @@ def _workspace(spec: Spec, *, local: bool) -> Iterator[str]:
         )
 
 
+def _backup(spec: Spec, *, local: bool) -> Iterator[str]:
+    backup = spec.backup
+    if backup is None:
+        return
+    if backup.path is not None and not local:
+        yield "spec.backup.path: a path exists only in documents run on one machine; name a claim in claimName"
+    elif [backup.claim_name, backup.path, backup.waive].count(None) != 2:
+        places = "claimName, path" if local else "claimName"
+        yield f"spec.backup: give either {places}, or waive with the reason in words"
+    if backup.path is not None and not backup.path.startswith("/"):
+        yield f"spec.backup.path: {backup.path!r} is not absolute: begin it with /"
+    if backup.waive is not None:
+        return
+    kept = Volume(claim_name=backup.claim_name, path=backup.path)
+    for pair in spec.volumes.pairs if spec.volumes else ():
+        for volume in (pair.source, pair.target):
+            if overlap(kept, volume):
+                yield f"spec.backup: {place(kept)} holds a source or a target too: a backup needs a place of its own"
+                return
+
+
 def _ownership(spec: Spec) -> Iterator[str]:
     ownership = spec.ownership
     if ownership.mode is OwnershipMode.SET and (ownership.uid is None or ownership.gid is None):
@@ -173,6 +195,8 @@ def _unique_names(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
     for position, pair in enumerate(pairs):
         if pair.name in seen:
             yield f"spec.volumes.pairs[{position}].name: {pair.name} is used twice"
+        if pair.name.startswith("backup-"):
+            yield f"spec.volumes.pairs[{position}].name: names that begin with backup- are kept for backups"
         seen.add(pair.name)
 
 

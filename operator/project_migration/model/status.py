@@ -136,6 +136,17 @@ class Condition(StatusModel):
     observed_generation: int = 0
 
 
+class Keeping(StrEnum):
+    """What is known of what a target held before it was written to."""
+
+    KEPT = "Kept"
+    """It lies in the backup, and was compared with it."""
+    EMPTY = "Empty"
+    """It was proved empty."""
+    WAIVED = "Waived"
+    """Nobody needs it, says the document."""
+
+
 class PlannedUnit(StatusModel):
     """What one pair would move."""
 
@@ -143,6 +154,9 @@ class PlannedUnit(StatusModel):
     items: int = 0
     bytes: int = 0
     free_bytes: int | None = None
+    target_empty: bool = False
+    root: Counts = {}
+    """Mode, owner and time of the target's own directory, as the survey found it."""
 
 
 class Result(StatusModel):
@@ -153,9 +167,29 @@ class Result(StatusModel):
     """sha256 over the digests of all units, in the document's order."""
 
 
+class KeptUnit(StatusModel):
+    """One unit's target as it was before the migration."""
+
+    name: Short
+    keeping: Keeping
+    digest: Short = ""
+    """Of the proof that the backup equals the target; it is what a rollback has to come to again."""
+    items: int = 0
+    bytes: int = 0
+    root: Counts = {}
+    """Of a target that was empty: its directory's mode, owner and time."""
+
+
 class BackupStatus(StatusModel):
     waived: Text = ""
     """The document's words, when it waives a backup."""
+    claim: Text = ""
+    """The claim that holds it, or on one machine the directory."""
+    path: Text = ""
+    """The directory in that claim; one below it for each unit."""
+    units: Annotated[tuple[KeptUnit, ...], Field(max_length=50)] = ()
+    """Written down before the first write, and kept until the target is as it was."""
+    taken_at: Short | None = None
 
 
 class Status(StatusModel):
@@ -179,6 +213,10 @@ class Status(StatusModel):
     workspace_path: Short = ""
     backup: BackupStatus | None = None
     first_write_at: Short | None = None
+    """When the migration began to write to the target; None again once the target is as it was."""
+    first_write_round: int = 0
+    rolled_back_at: Short | None = None
+    """When the target was proved to be as it was before the migration."""
     started_at: Short | None = None
     finished_at: Short | None = None
     failure: Text = ""
@@ -188,6 +226,8 @@ class Status(StatusModel):
     """What a person can do about it."""
     handled_retry: Text = ""
     """The last value of the annotation migration.mlops.dev/retry that was acted on."""
+    handled_rollback: Text = ""
+    """The last value of the annotation migration.mlops.dev/rollback that was acted on."""
     handled_release: Text = ""
     """The last value of the annotation migration.mlops.dev/release that was acted on."""
     warnings: Annotated[tuple[Text, ...], Field(max_length=20)] = ()

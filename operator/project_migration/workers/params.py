@@ -48,6 +48,13 @@ class Params:
             raise WrongRequest(f"params.{name} is not a whole number of at least {least}")
         return value
 
+    def numbers(self, name: str) -> dict[str, int]:
+        """A mapping to whole numbers; empty when left out."""
+        value = self.data.get(name) or {}
+        if not isinstance(value, dict) or not all(isinstance(number, int) for number in value.values()):
+            raise WrongRequest(f"params.{name} is not a mapping to whole numbers")
+        return value
+
     def choice(self, name: str, among: Sequence[str]) -> str:
         """One of ``among``; the first is the default."""
         value = self.data.get(name, among[0])

@@ -273,8 +273,13 @@ def _target_facts(job: Job, root: int) -> dict[str, Any]:
     prefix = owner_prefix(job.request.migration_uid)
     space = os.fstatvfs(root)
     read_only = is_mounted_read_only(root)
+    status = os.fstat(root)
     return {
         **facts,
+        "rootMode": stat.S_IMODE(status.st_mode),
+        "rootUid": status.st_uid,
+        "rootGid": status.st_gid,
+        "rootMtimeNs": status.st_mtime_ns,
         "empty": _is_empty(root, prefix),
         "ownWork": own,
         "otherWork": owner is not None and not own,
@@ -375,10 +380,15 @@ _OF_TARGET = (Seen.ENTRIES, Seen.FILES, Seen.DIRECTORIES, Seen.BYTES, Seen.DISK_
 
 
 def _record_counts(facts: Facts) -> dict[str, int]:
-    """Of the source, and the room on the target."""
+    """Of the source; of the target its room, whether it is empty, and what its own directory is like."""
     found = {seen.label: facts["source"][seen.label] for seen in Seen if seen.label in facts["source"]}
-    free = facts["target"].get("freeBytes")
-    return found if free is None else {**found, "freeBytes": free}
+    target = facts["target"]
+    if not target.get("exists", True):
+        found["targetEmpty"] = 1
+    if "empty" in target:
+        found["targetEmpty"] = int(target["empty"])
+    kept = ("freeBytes", "rootMode", "rootUid", "rootGid", "rootMtimeNs")
+    return found | {name: target[name] for name in kept if target.get(name) is not None}
 
 
 def _message(facts: Facts) -> str:

@@ -28,6 +28,8 @@ VERBS = (
     "report",
     "cancel",
     "retry",
+    "rollback",
+    "undo",
     "release",
     "forget",
     "explain",

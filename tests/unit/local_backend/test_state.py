@@ -49,7 +49,7 @@ def test_saving_from_an_old_view_is_a_conflict(open_backend: Open) -> None:
 def test_a_wish_makes_every_earlier_view_old(open_backend: Open) -> None:
     backend = open_backend()
     old = backend.load(backend.key)
-    backend.state.wish(cancel=True, annotations={"migration.mlops.dev/retry": "1"})
+    backend.state.wish("cancel", annotations={"migration.mlops.dev/retry": "1"})
     with pytest.raises(Conflict):
         backend.save(old, Status())
     migration = backend.load(backend.key)

@@ -67,7 +67,11 @@ def test_a_good_document_is_read_with_its_defaults() -> None:
         (with_spec(workspace={"claimName": "new"}), "spec.workspace.claimName", "a claim of its own"),
         (with_spec(ownership={"mode": "Set"}), "spec.ownership", "needs uid and gid"),
         (with_spec(ownership={"mode": "Helper", "uid": 0}), "spec.ownership.uid", "never runs as user 0"),
-        (with_spec(backup={}), "spec.backup.waive", "missing"),
+        (with_spec(backup={}), "spec.backup", "give either claimName, or waive"),
+        (with_spec(backup={"claimName": "b", "waive": "no need"}), "spec.backup", "give either claimName, or waive"),
+        (with_spec(backup={"claimName": "new"}), "spec.backup", "a place of its own"),
+        (with_spec(backup={"path": "/srv/backup"}), "spec.backup.path", "only in documents run on one machine"),
+        (with_pair(name="backup-data"), "spec.volumes.pairs[0].name", "kept for backups"),
         (with_pair(name="Data!"), "spec.volumes.pairs[0].name", "does not have the form"),
         (with_pair(source={}), "spec.volumes.pairs[0].source", "give claimName"),
         (

@@ -158,23 +158,22 @@ class LocalBackend:
         return self.bindings.claims.get(name, self.state.workspace)
 
     def _written(self) -> tuple[places.Place, ...]:
-        written = (use.volume for use in bound.uses(self.document) if use.writes)
+        written = (use.volume for use in bound.uses(self.document) if use.writes and not use.shared)
         return tuple(places.place_of(self.bindings.directory(volume)) for volume in written)
 
 
 def as_migration(key: Key, stored: Stored, wishes: Wishes) -> Migration:
     """What lies on disk, with what people asked for since, as the engine sees it."""
     document = stored.document
-    cancel = wishes.cancel and not document.spec.cancel
-    if cancel:
-        spec = document.spec.model_copy(update={"cancel": True})
-        document = document.model_copy(update={"spec": spec})
+    wished = {name: True for name in wishes.once if not getattr(document.spec, name)}
+    if wished:
+        document = document.model_copy(update={"spec": document.spec.model_copy(update=wished)})
     return Migration(
         key=key,
         uid=stored.uid,
         version=version_of(stored, wishes),
         document=document,
         status=stored.status,
-        generation=stored.generation + cancel,
+        generation=stored.generation + len(wished),
         annotations={**document.metadata.annotations, **wishes.annotations},
     )

@@ -41,6 +41,8 @@ class Use(NamedTuple):
     field: str
     volume: Volume
     writes: bool
+    shared: bool = False
+    """Whether others may write there too: a backup has a directory of its own below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,10 @@ def uses(document: Document) -> Iterator[Use]:
         where = f"spec.volumes.pairs[{position}]"
         yield Use(f"{where}.source", pair.source, writes=False)
         yield Use(f"{where}.target", pair.target, writes=True)
+    backup = document.spec.backup
+    if backup is not None and backup.waive is None:
+        place = Volume(claim_name=backup.claim_name, path=backup.path)
+        yield Use("spec.backup", place, writes=True, shared=True)
 
 
 def check(document: Document, bindings: Bindings, keep_apart: Iterable[Path] = ()) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ class Wishes:
     """What people asked for. ``count`` is part of the migration's version, so that a wish is never overlooked."""
 
     count: int = 0
-    cancel: bool = False
+    once: frozenset[str] = frozenset()
+    """Fields of the spec that go from false to true: cancel, undo."""
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -132,9 +133,9 @@ class StateDirectory:
 
     def wishes(self) -> Wishes:
         data = read_json(self.path / "wishes.json") or {}
-        return Wishes(data.get("count", 0), data.get("cancel", False), data.get("annotations", {}))
+        return Wishes(data.get("count", 0), frozenset(data.get("once", ())), data.get("annotations", {}))
 
-    def wish(self, *, cancel: bool = False, annotations: Mapping[str, str] | None = None) -> None:
+    def wish(self, *once: str, annotations: Mapping[str, str] | None = None) -> None:
         """Notes what a person wants; the next pass of whoever is at work sees it. Raises Gone."""
         if not self.exists:
             raise Gone(f"there is no migration in {self.path}")
@@ -142,7 +143,7 @@ class StateDirectory:
             before = self.wishes()
             data = {
                 "count": before.count + 1,
-                "cancel": before.cancel or cancel,
+                "once": sorted(before.once | set(once)),
                 "annotations": {**before.annotations, **(annotations or {})},
             }
             write_json(self.path / "wishes.json", data)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from project_migration.engine.step import Context, Outcome, View
+from project_migration.engine.steps.preflight import platform_of
 from project_migration.engine.world import Questions
 from project_migration.model.quantities import human_bytes
-from project_migration.model.status import PlannedUnit
+from project_migration.model.status import PlannedUnit, UnitStatus
+
+#: What a survey says of the target's own directory.
+ROOT = ("rootMode", "rootUid", "rootGid", "rootMtimeNs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +26,19 @@ class Plan:
         return Questions()
 
     def advance(self, context: Context) -> Outcome:
-        planned = tuple(
-            PlannedUnit(
-                name=unit.name,
-                items=unit.counts.get("entries", 0),
-                bytes=unit.counts.get("bytes", 0),
-                free_bytes=unit.counts.get("freeBytes"),
-            )
-            for unit in context.step("preflight").units
-        )
+        names = frozenset(platform_of(context).units(context.spec))
+        planned = tuple(_planned(unit) for unit in context.step("preflight").units if unit.name in names)
         items, size = sum(unit.items for unit in planned), sum(unit.bytes for unit in planned)
         message = f"{items} objects, {human_bytes(size)} would move"
         return Outcome.done(context.status.model_copy(update={"plan": planned}), message)
+
+
+def _planned(unit: UnitStatus) -> PlannedUnit:
+    return PlannedUnit(
+        name=unit.name,
+        items=unit.counts.get("entries", 0),
+        bytes=unit.counts.get("bytes", 0),
+        free_bytes=unit.counts.get("freeBytes"),
+        target_empty=bool(unit.counts.get("targetEmpty", 0)),
+        root={name: unit.counts[name] for name in ROOT if name in unit.counts},
+    )

@@ -14,14 +14,15 @@ from project_migration.engine.checks import Finding, doubts, run_checks
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import EnsureClaim, HelperSpec, volume_key
 from project_migration.engine.names import WorkloadRef
-from project_migration.engine.platform import Platform, UnitWork
+from project_migration.engine.platform import Backing, Platform, UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
 from project_migration.engine.units import first_units, helper_spec, run_units, workspace_path
 from project_migration.engine.world import Questions, World
+from project_migration.model.document import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import Record
-from project_migration.model.status import State, StepStatus, UnitStatus
+from project_migration.model.status import BackupStatus, State, StepStatus, UnitStatus
 
 #: The unit that stands for what concerns the migration as a whole.
 WHOLE = "migration"
@@ -41,6 +42,9 @@ class Preflight:
         workspace = workspace_claim(view)
         if workspace:
             claims.add(f"claim/{workspace}")
+        backup = backup_place(view)
+        if backup is not None:
+            claims.add(volume_key(backup))
         own = view.migration.key.namespace
         return Questions(
             claims=frozenset(claims),
@@ -54,8 +58,8 @@ class Preflight:
         """One helper of each kind that the migration will make, as it will be made."""
         platform = platform_of(view)
         works = (
-            *((self.id, work) for work in _at_home(view, platform.surveys(view.spec))[:1]),
-            *(("copy", work) for work in _at_home(view, platform.copies(view.spec, share=1, written=False))[:1]),
+            *((self.id, work) for work in _at_home(view, platform.surveys(view.spec, places_of(view)))[:1]),
+            *(("copy", work) for work in _at_home(view, platform.copies(view.spec, share=1, empty=frozenset()))[:1]),
         )
         context = Context(view.migration, view.status, view.platform, view.pace, world)
         return tuple(helper_spec(context, step, work, 1) for step, work in works)
@@ -65,7 +69,7 @@ class Preflight:
         if made is not None:
             return made
         step = context.step(self.id)
-        works = platform_of(context).surveys(context.spec)
+        works = platform_of(context).surveys(context.spec, places_of(context))
         if not step.units:
             return self._first_look(context, step, works)
         outcome = run_units(context, step, works, judge=lambda unit, record: _judge(context, unit, record))
@@ -124,6 +128,37 @@ def workspace_claim(view: View) -> str:
     if workspace is None:
         return ""
     return workspace.claim_name or f"pmig-{view.name}-workspace"[:253]
+
+
+def backup_place(view: View) -> Volume | None:
+    """The directory that this migration's backups lie in; None when the document names no place."""
+    backup = view.spec.backup
+    if backup is None or backup.waive is not None:
+        return None
+    return Volume(claim_name=backup.claim_name, path=backup.path, sub_path=workspace_path(view))
+
+
+def place_in(backup: BackupStatus, unit: str) -> Volume:
+    """Where a unit's backup lies, as the status has it."""
+    is_path = backup.claim.startswith("/")
+    return Volume(
+        claim_name=None if is_path else backup.claim,
+        path=backup.claim if is_path else None,
+        sub_path=f"{backup.path}/{unit}",
+    )
+
+
+def places_of(view: View) -> tuple[Backing, ...]:
+    """A place for each unit that has none on record, when the document names one for backups."""
+    place = backup_place(view)
+    if place is None:
+        return ()
+    known = {unit.name for unit in (view.status.backup.units if view.status.backup else ())}
+    return tuple(
+        Backing(unit, place.model_copy(update={"sub_path": f"{place.sub_path}/{unit}"}))
+        for unit in platform_of(view).units(view.spec)
+        if unit not in known
+    )
 
 
 def _begun(view: View, step_id: str) -> bool:

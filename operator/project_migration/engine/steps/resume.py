@@ -28,6 +28,8 @@ class Resume:
     id: str
     succeeded: bool
     """Whether it ends a migration that arrived; then the document's afterSuccess counts."""
+    side: Side | None = None
+    """Only the workloads of this side; all when None."""
     phase: str = "Resuming"
     weight: int = 2
     writes_target: bool = False
@@ -37,8 +39,9 @@ class Resume:
         return Questions(workloads=frozenset(ref_of(workload) for workload in view.status.workloads))
 
     def advance(self, context: Context) -> Outcome:
-        status, effects = bring_back(context, succeeded=self.succeeded)
-        left = [w for w in status.workloads if w.state not in (*SETTLED, WorkloadState.HELD)]
+        status, effects = bring_back(context, succeeded=self.succeeded, side=self.side)
+        open_ = (w for w in status.workloads if w.state not in (*SETTLED, WorkloadState.HELD))
+        left = [w for w in open_ if self.side in (None, w.side)]
         if not left:
             return Outcome.done(status, _summary(status), effects)
         names = ", ".join(str(ref_of(workload)) for workload in left)
@@ -49,11 +52,14 @@ class Resume:
         return Outcome.wait(status, f"bringing back {names}", effects, again_in=min(0.3, context.pace.wait))
 
 
-def bring_back(context: Context, *, succeeded: bool) -> tuple[Status, tuple[Effect, ...]]:
+def bring_back(context: Context, *, succeeded: bool, side: Side | None = None) -> tuple[Status, tuple[Effect, ...]]:
     """One pass over all workloads that are not settled yet."""
     workloads: list[WorkloadStatus] = []
     effects: list[Effect] = []
     for record in context.status.workloads:
+        if side not in (None, record.side):
+            workloads.append(record)
+            continue
         changed, effect = _release(context, record, succeeded=succeeded)
         workloads.append(changed)
         effects.extend((effect,) if effect else ())
@@ -61,8 +67,11 @@ def bring_back(context: Context, *, succeeded: bool) -> tuple[Status, tuple[Effe
 
 
 def target_is_in_order(context: Context) -> bool:
-    """Whether users may have the target: it was never written to, or it is verified, or a person lets it go."""
-    verified = any(step.id == "verify" and finished(step) for step in context.status.steps)
+    """Whether users may have the target: it was never written to, or it is verified (put back, and proved), or a person
+    lets it go."""
+    steps = {step.id: step for step in context.status.steps}
+    proof = steps.get("prove_roll_back" if "roll_back" in steps else "verify")
+    verified = proof is not None and finished(proof)
     released = context.migration.annotations.get(RELEASE, "") != context.status.handled_release
     deleted = context.migration.deleting_since is not None
     return context.status.first_write_at is None or verified or released or deleted

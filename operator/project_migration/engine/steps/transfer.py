@@ -10,6 +10,7 @@ from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
+from project_migration.engine.steps.keeping import empty_units
 from project_migration.engine.steps.preflight import platform_of
 from project_migration.engine.units import first_units, round_of, run_units
 from project_migration.engine.world import Questions
@@ -33,12 +34,19 @@ class Copy:
     def advance(self, context: Context) -> Outcome:
         step = context.step(self.id)
         if context.status.first_write_at is None:
-            marked = context.status.model_copy(update={"first_write_at": stamp(context.now)})
+            marked = context.status.model_copy(
+                update={
+                    "first_write_at": stamp(context.now),
+                    "first_write_round": round_of(context),
+                    "rolled_back_at": None,
+                }
+            )
             return Outcome.wait(marked, "", again_in=0.0)
         # what an earlier round wrote is ours; the first round of this migration found the target empty
-        written = round_of(context) > 1
+        written = round_of(context) > context.status.first_write_round
+        empty = frozenset() if written else empty_units(context.status)
         share = min(len(step.units) or 1, context.pace.parallel_helpers)
-        works = platform_of(context).copies(context.spec, share=share, written=written)
+        works = platform_of(context).copies(context.spec, share=share, empty=empty)
         return _run(context, step, tuple(_with_totals(context, work) for work in works))
 
 

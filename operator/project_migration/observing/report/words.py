@@ -20,6 +20,8 @@ def headline(told: Account) -> str:
             return f"{told.name} can be migrated: nothing stands against it, and nothing was changed."
         case End.CANCELLED:
             return f"{told.name} was cancelled."
+        case End.UNDONE:
+            return f"{told.name} was taken back: the target is as it was before."
         case End.FAILED:
             step = told.failed_step
             where = f" in {step_words(step.name)}" if step else ""
@@ -88,6 +90,8 @@ def planned_words(workload: Workload) -> str:
 
 def target_sentence(told: Account) -> str:
     """What a failed migration did to the target: the first thing that is asked."""
+    if told.status.rolled_back_at is not None:
+        return f"The target was put back as it was, and proved to be, at {told.status.rolled_back_at}."
     if told.status.first_write_at is None:
         return "Nothing was written to the target."
     return f"The target was written to since {told.status.first_write_at}; the source was only read."

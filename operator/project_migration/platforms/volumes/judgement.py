@@ -33,6 +33,22 @@ def judge(spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Fail
     return tuple(found)
 
 
+def judge_backup(spec: Spec, unit: str, record: Record) -> tuple[Failure, ...]:
+    """Whether the place for a backup can take what the target holds. A target that is not there yet holds nothing."""
+    if not record.succeeded:
+        return judge(spec, unit, record, written=True)
+    held, kept = record.facts.get("source", {}), record.facts.get("target", {})
+    if not held.get("exists", True):
+        return ()
+    found = [*_source(unit, held, record)]
+    if not kept.get("writable", True):
+        found.append(Failure(Reason.TARGET_READ_ONLY, f"{unit}: the backup's place cannot be written to by the helper"))
+    if not found:
+        room = _room(unit, held, kept)
+        found = [Failure(Reason.BACKUP_TOO_SMALL, fault.message.replace("target", "backup claim")) for fault in room]
+    return tuple(found)
+
+
 def _source(unit: str, facts: Facts, record: Record) -> Iterator[Failure]:
     if not facts.get("exists", True):
         yield Failure(Reason.SOURCE_NOT_FOUND, f"{unit}: the source directory does not exist")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from project_migration.engine.effects import Mount
-from project_migration.engine.platform import UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork, VolumeUse
 from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
-from project_migration.platforms.volumes.judgement import judge
+from project_migration.platforms.volumes import keeping
+from project_migration.platforms.volumes.judgement import judge, judge_backup
 
 IGNORE_FILE = ".exportignore"
 
@@ -27,17 +28,30 @@ class VolumesPlatform:
             )
         )
 
-    def surveys(self, spec: Spec) -> tuple[UnitWork, ...]:
-        return tuple(
-            # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
-            UnitWork(pair.name, "survey", _mounts(pair, write=True), _common(spec, pair))
-            for pair in _pairs(spec)
-        )
+    def units(self, spec: Spec) -> tuple[str, ...]:
+        return tuple(pair.name for pair in _pairs(spec))
+
+    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        return (*_surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
+
+    def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        return keeping.backups(spec, _pairs(spec), backings)
+
+    def backup_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        return keeping.backup_proofs(spec, _pairs(spec), backings)
+
+    def restores(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        return keeping.restores(spec, _pairs(spec), backings)
+
+    def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        return keeping.restore_proofs(spec, _pairs(spec), backings)
 
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+        if unit.startswith(BACKUP_UNIT):
+            return judge_backup(spec, unit, record)
         return judge(spec, unit, record, written=written)
 
-    def copies(self, spec: Spec, *, share: int, written: bool) -> tuple[UnitWork, ...]:
+    def copies(self, spec: Spec, *, share: int, empty: frozenset[str]) -> tuple[UnitWork, ...]:
         bandwidth = parse_bytes(spec.transfer.bandwidth) // share if spec.transfer.bandwidth else None
         return tuple(
             UnitWork(
@@ -49,7 +63,7 @@ class VolumesPlatform:
                     "workers": spec.transfer.workers,
                     "bandwidth": bandwidth,
                     "delete": spec.transfer.delete,
-                    "requireEmpty": not written and spec.backup is None,
+                    "requireEmpty": pair.name in empty,
                     # what comes after a whole copy only reads: nothing of ours has to be left on the target
                     "release": True,
                 },
@@ -72,6 +86,14 @@ class VolumesPlatform:
             )
             for pair in _pairs(spec)
         )
+
+
+def _surveys(spec: Spec) -> tuple[UnitWork, ...]:
+    return tuple(
+        # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
+        UnitWork(pair.name, "survey", _mounts(pair, write=True), _common(spec, pair))
+        for pair in _pairs(spec)
+    )
 
 
 def _pairs(spec: Spec) -> tuple[VolumePair, ...]:

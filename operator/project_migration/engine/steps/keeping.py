@@ -1,0 +1,212 @@
+"""What the target held: kept before the first write, and put back when the migration does not end well.
+
+A unit's target is recorded once, before anything is written to it: as kept (it lies in the backup, and was compared),
+as empty, or as waived. That record is what a rollback rests on. It stays until the target was proved to be as it was,
+so that a second attempt never takes a half-written target for what users had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from project_migration.engine.clock import stamp
+from project_migration.engine.effects import Effect, volume_key
+from project_migration.engine.platform import Backing, UnitWork
+from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
+from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
+from project_migration.engine.units import first_units, run_units
+from project_migration.engine.world import Questions
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.status import (
+    BackupStatus,
+    Keeping,
+    KeptUnit,
+    PlannedUnit,
+    State,
+    Status,
+    StepStatus,
+    UnitStatus,
+)
+
+
+def can_roll_back(status: Status) -> bool:
+    """Whether all that was written to is known to have been kept, or to have been empty."""
+    units = status.backup.units if status.backup else ()
+    return bool(units) and all(unit.keeping is not Keeping.WAIVED for unit in units)
+
+
+def empty_units(status: Status) -> frozenset[str]:
+    """Units whose targets have to be empty when the first write comes, since nothing of them is kept."""
+    units = status.backup.units if status.backup else ()
+    return frozenset(unit.name for unit in units if unit.keeping is Keeping.EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class BackUp:
+    """Copies what the targets hold, with their workloads down."""
+
+    id: str = "back_up"
+    phase: str = "BackingUp"
+    weight: int = 8
+    writes_target: bool = False
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).backups(context.spec, places_of(context))
+        if not works:
+            return Outcome.done(context.status, "nothing has to be kept")
+        return _run(context, context.step(self.id), works)
+
+
+@dataclass(frozen=True, slots=True)
+class ProveBackup:
+    """Reads the backup back, compares it with the targets, and writes down what a rollback can rest on."""
+
+    id: str = "prove_backup"
+    phase: str = "BackingUp"
+    weight: int = 4
+    writes_target: bool = False
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).backup_proofs(context.spec, places_of(context))
+        status, message = context.status, "no backup was needed"
+        effects: tuple[Effect, ...] = ()
+        if works:
+            outcome = _run(context, context.step(self.id), works)
+            if outcome.verdict is not Verdict.DONE:
+                return outcome
+            status, effects, message = outcome.status, outcome.effects, "the backup equals the target"
+        return Outcome.done(_recorded(context, status), message, effects)
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Makes every target what it was."""
+
+    id: str = "roll_back"
+    phase: str = "RollingBack"
+    weight: int = 60
+    writes_target: bool = True
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).restores(context.spec, _kept(context.status))
+        return _explained(context, _run(context, context.step(self.id), works))
+
+
+@dataclass(frozen=True, slots=True)
+class ProveRollBack:
+    """Compares every target with its backup; once they are equal, it is as if nothing had been written."""
+
+    id: str = "prove_roll_back"
+    phase: str = "RollingBack"
+    weight: int = 30
+    writes_target: bool = False
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).restore_proofs(context.spec, _kept(context.status))
+        outcome = _explained(context, _run(context, context.step(self.id), works))
+        if outcome.verdict is not Verdict.DONE:
+            return outcome
+        backup = context.status.backup or BackupStatus()
+        as_it_was = {
+            "first_write_at": None,
+            "first_write_round": 0,
+            "rolled_back_at": stamp(context.now),
+            "result": None,
+            "backup": backup.model_copy(update={"units": ()}),
+        }
+        status = outcome.status.model_copy(update=as_it_was)
+        return Outcome.done(status, "the target is as it was before", outcome.effects)
+
+
+def _recorded(context: Context, status: Status) -> Status:
+    """The status with every unit's record; those of an earlier round stay as they are."""
+    before = status.backup or BackupStatus()
+    known = {unit.name for unit in before.units}
+    new = tuple(_record(context, status, planned) for planned in status.plan if planned.name not in known)
+    place = backup_place(context)
+    backup = before.model_copy(update={"units": (*before.units, *new)})
+    if place is not None and not before.units:
+        where = {"claim": place.claim_name or place.path, "path": place.sub_path, "taken_at": stamp(context.now)}
+        backup = backup.model_copy(update=where)
+    return status.model_copy(update={"backup": backup})
+
+
+def _record(context: Context, status: Status, planned: PlannedUnit) -> KeptUnit:
+    if backup_place(context) is None:
+        if planned.target_empty:
+            return KeptUnit(name=planned.name, keeping=Keeping.EMPTY, root=planned.root)
+        return KeptUnit(name=planned.name, keeping=Keeping.WAIVED)
+    steps = {step.id: step for step in status.steps}
+    proof = steps["prove_backup"].unit(planned.name) or steps["back_up"].unit(planned.name)
+    counts = proof.counts if proof else {}
+    return KeptUnit(
+        name=planned.name,
+        keeping=Keeping.KEPT,
+        digest=proof.digest if proof else "",
+        items=counts.get("verified", 0),
+        bytes=counts.get("bytes", 0),
+    )
+
+
+def _kept(status: Status) -> tuple[Backing, ...]:
+    backup = status.backup or BackupStatus()
+    return tuple(
+        Backing(unit.name, place_in(backup, unit.name) if unit.keeping is Keeping.KEPT else None, unit.root)
+        for unit in backup.units
+    )
+
+
+def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:
+    """As other steps' units, but a failed one ends nothing before the others have ended too."""
+    if not step.units:
+        begun = step.model_copy(update={"units": first_units(context, works)})
+        return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
+    outcome = run_units(context, step, works)
+    status = with_step(context.status, step.model_copy(update={"units": outcome.units}))
+    if not outcome.all_done:
+        return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)
+    if outcome.failed:
+        return Outcome.fail(status, _failure(outcome.failed), outcome.effects)
+    return Outcome.done(status, f"{len(outcome.units)} unit(s) done", outcome.effects)
+
+
+def _failure(failed: Iterable[UnitStatus]) -> Failure:
+    units = tuple(failed)
+    return Failure(Reason(units[0].reason), "\n".join(f"{unit.name}: {unit.message}" for unit in units)[:2000])
+
+
+def _explained(context: Context, outcome: Outcome) -> Outcome:
+    """A rollback that fails says what lies where."""
+    if outcome.failure is None:
+        return outcome
+    backup = context.status.backup or BackupStatus()
+    where = f"; what it held lies in {backup.claim}, below {backup.path}" if backup.claim else ""
+    units = [unit for step in outcome.status.steps if step.id == "roll_back" for unit in step.units]
+    done = ", ".join(unit.name for unit in units if unit.state is State.SUCCEEDED) or "none"
+    words = f"the target could not be put back: {outcome.failure.message} (put back: {done}){where}"
+    return Outcome.fail(outcome.status, Failure(Reason.ROLLBACK_FAILED, words[:2000]), outcome.effects)
+
+
+def _questions(view: View) -> Questions:
+    keys = {volume_key(use.volume) for use in platform_of(view).uses(view.spec)}
+    place = backup_place(view)
+    if place is not None:
+        keys.add(volume_key(place))
+    return Questions(claims=frozenset(keys), namespace=True)

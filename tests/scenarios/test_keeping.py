@@ -1,0 +1,194 @@
+"""What a target held is kept before it is written to, and put back when the migration does not end well."""
+
+from __future__ import annotations
+
+import pytest
+
+from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster
+from project_migration.engine.names import Key
+from project_migration.model.labels import RETRY, ROLLBACK
+from project_migration.model.status import Keeping, State, Status, WorkloadState
+from project_migration.reconcile import one_pass
+
+from .surroundings import PACE, STORE, a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
+from .test_crashes import Mortal, live_until_death
+from .test_flow import annotated, changed, events
+
+KEPT = {"backup": {"claimName": "backup"}}
+
+
+def in_use() -> FakeCluster:
+    """A cluster whose target `home` holds something already."""
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    cluster.facts["home"] = {"target": {"empty": False, "entries": 7}}
+    return cluster
+
+
+def keepings(status: Status) -> dict[str, Keeping]:
+    assert status.backup is not None
+    return {unit.name: unit.keeping for unit in status.backup.units}
+
+
+def states(status: Status) -> dict[str, State]:
+    return {step.id: step.state for step in status.steps}
+
+
+def test_what_the_target_holds_is_kept_and_read_back_before_the_first_write() -> None:
+    cluster = in_use()
+    status = run(cluster, cluster.add(a_document(**KEPT)))
+    assert status.phase == "Succeeded"
+    assert keepings(status) == {"data": Keeping.KEPT, "home": Keeping.KEPT}
+    assert status.backup is not None
+    assert (status.backup.claim, status.backup.path) == ("backup", "vision-00000001")
+    assert [unit.digest for unit in status.backup.units] == ["sha256:data", "sha256:home"]
+    assert_workloads_are_back(cluster, status)
+
+
+def test_a_backup_that_cannot_be_made_or_read_back_ends_it_before_anything_is_written() -> None:
+    for step in ("back_up", "prove_backup"):
+        cluster = in_use()
+        cluster.behaviours[step, "home"] = [Behaviour.FAIL]
+        status = run(cluster, cluster.add(a_document(**KEPT)))
+        assert (status.phase, status.first_write_at) == ("Failed", None)
+        assert_workloads_are_back(cluster, status)
+
+
+def test_a_migration_that_fails_is_rolled_back_and_its_target_comes_back() -> None:
+    cluster = in_use()
+    cluster.behaviours["verify", "data"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(a_document(**KEPT)))
+    assert (status.phase, status.failure_reason) == ("Failed", "CopyIncomplete")
+    assert states(status)["prove_roll_back"] is State.SUCCEEDED
+    assert status.first_write_at is None
+    assert not any(w.state is WorkloadState.HELD for w in status.workloads)
+    assert cluster.workloads[STORE].replicas == 2
+    assert "put back as it was" in next(c.message for c in status.conditions if c.type == "Stalled")
+    assert_workloads_are_back(cluster, status)
+
+
+def test_a_target_that_was_empty_needs_no_backup_to_be_empty_again() -> None:
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    cluster.behaviours["copy", "data"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(a_document()))
+    assert (status.phase, status.first_write_at) == ("Failed", None)
+    assert status.rolled_back_at is not None
+    assert_workloads_are_back(cluster, status)
+
+
+def test_what_was_waived_cannot_be_put_back_and_is_held() -> None:
+    cluster = in_use()
+    cluster.behaviours["copy", "data"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(a_document(backup={"waive": "it is a fresh installation"})))
+    assert keepings(status) == {"data": Keeping.EMPTY, "home": Keeping.WAIVED}
+    assert status.phase == "Failed"
+    assert status.first_write_at is not None
+    assert any(w.state is WorkloadState.HELD for w in status.workloads)
+
+
+def test_a_failed_rollback_holds_the_target_says_where_the_backup_lies_and_can_be_asked_for_again() -> None:
+    cluster = in_use()
+    cluster.behaviours["verify", "data"] = [Behaviour.FAIL]
+    cluster.behaviours["roll_back", "home"] = [Behaviour.FAIL]
+    cluster.behaviours["prove_roll_back", "home"] = [Behaviour.FAIL]
+    key = cluster.add(a_document(**KEPT))
+    status = run(cluster, key)
+    assert status.phase == "Failed"
+    assert any(w.state is WorkloadState.HELD for w in status.workloads)
+    assert "put back: data" in status.failure
+    assert "what it held lies in backup, below vision-00000001" in status.failure
+    assert keepings(status) == {"data": Keeping.KEPT, "home": Keeping.KEPT}
+    annotated(cluster, key, ROLLBACK, "again")
+    status = run(cluster, key)
+    assert (status.phase, status.first_write_at) == ("Failed", None)
+    assert_workloads_are_back(cluster, status)
+
+
+def test_a_retry_never_takes_a_half_written_target_for_what_users_had() -> None:
+    cluster = in_use()
+    cluster.behaviours["verify", "data"] = [Behaviour.FAIL]
+    key = cluster.add(a_document(onFailure="Halt", **KEPT))
+    first = run(cluster, key).backup
+    annotated(cluster, key, RETRY, "again")
+    status = run(cluster, key)
+    assert status.phase == "Succeeded"
+    assert first is not None
+    assert status.backup is not None
+    assert status.backup.units == first.units
+    assert "back_up" not in {helper.spec.request.step for helper in cluster.helpers.values()}
+
+
+def test_after_a_rollback_a_retry_keeps_what_users_have_by_then() -> None:
+    cluster = in_use()
+    cluster.behaviours["verify", "data"] = [Behaviour.FAIL]
+    key = cluster.add(a_document(**KEPT))
+    assert run(cluster, key).rolled_back_at is not None
+    annotated(cluster, key, RETRY, "again")
+    status = run(cluster, key)
+    assert (status.phase, status.rolled_back_at) == ("Succeeded", None)
+    assert keepings(status) == {"data": Keeping.KEPT, "home": Keeping.KEPT}
+
+
+@pytest.mark.parametrize("spec", [{}, KEPT])
+def test_a_cancelled_migration_puts_back_what_it_wrote(spec: dict[str, object]) -> None:
+    for stopped_at in range(1, 400):
+        cluster = a_cluster()
+        cluster.watcher = watch_invariants
+        key = cluster.add(a_document(**spec))
+        if not live_until_death(cluster, key, Mortal(cluster, stopped_at, before=False)):
+            return
+        changed(cluster, key, cancel=True)
+        status = run(cluster, key)
+        assert status.phase in ("Cancelled", "Succeeded")
+        verified = states(status).get("verify") is State.SUCCEEDED
+        assert verified or status.first_write_at is None, f"stopped at {stopped_at}"
+        assert_workloads_are_back(cluster, status)
+        assert not cluster.leases
+    raise AssertionError("the migration never ended by itself")
+
+
+def succeeded(cluster: FakeCluster) -> Key:
+    key = cluster.add(a_document(**KEPT))
+    assert run(cluster, key).phase == "Succeeded"
+    return key
+
+
+def test_an_undo_takes_a_migration_back_with_the_target_s_workloads_down() -> None:
+    cluster = in_use()
+    key = succeeded(cluster)
+    changed(cluster, key, undo=True)
+    status = run(cluster, key)
+    assert (status.phase, status.first_write_at) == ("Undone", None)
+    assert "StepFinished" in events(cluster)
+    assert_workloads_are_back(cluster, status)
+    assert not cluster.leases
+
+
+def test_an_undo_that_cannot_begin_leaves_the_target_as_it_is() -> None:
+    cluster = in_use()
+    key = succeeded(cluster)
+    cluster.workloads[STORE].stuck = True
+    changed(cluster, key, undo=True)
+    status = run(cluster, key)
+    assert (status.phase, status.failure_reason) == ("Failed", "QuiesceTimeout")
+    assert "roll_back" not in states(status)
+    assert_workloads_are_back(cluster, status)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_an_undo_ends_the_same_wherever_the_operator_dies(before: bool) -> None:
+    for dies_at in range(1, 200):
+        cluster = in_use()
+        key = succeeded(cluster)
+        changed(cluster, key, undo=True)
+        one_pass(FakeBackend(cluster), key, pace=PACE, now=lambda cluster=cluster: cluster.now)
+        died = live_until_death(cluster, key, Mortal(cluster, dies_at, before=before))
+        cluster.tick()
+        status = run(cluster, key)
+        assert (status.phase, status.first_write_at) == ("Undone", None), f"died at {dies_at}: {status.failure}"
+        assert_workloads_are_back(cluster, status)
+        assert not cluster.leases
+        if not died:
+            return
+    raise AssertionError("the undo never ended by itself")
