@@ -15,11 +15,12 @@ from project_migration.cli.errors import FAILED, OK, Trouble, spoken
 from project_migration.cli.locking import is_locked, locked
 from project_migration.cli.run import carry
 from project_migration.cli.which import Asked, InDirectory, Which, which_options
+from project_migration.engine.itinerary import end_of
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.labels import RELEASE, RETRY, ROLLBACK
-from project_migration.observing.report.account import account, ending
+from project_migration.observing.report.account import account
 from project_migration.observing.report.words import workload_words
 
 
@@ -39,14 +40,14 @@ def cancel(context: click.Context, asked: Asked) -> None:
       project-migration cancel --state /var/lib/project-migration/ml-vision
     """
     which = asked.which()
-    end = ending(which.load().status)
+    end = end_of(which.load().status)
     if end is not None:
         raise Trouble(f"it has ended already ({end}): there is nothing to cancel")
     which.set_once("cancel")
     migration = _go_on(which, "It is being cancelled; see it with `watch`.")
     if migration is not None:
-        done = ending(migration.status) is End.CANCELLED
-        context.exit(OK if done else exit_code(ending(migration.status)))
+        done = end_of(migration.status) is End.CANCELLED
+        context.exit(OK if done else exit_code(end_of(migration.status)))
 
 
 @click.command()
@@ -64,13 +65,13 @@ def retry(context: click.Context, asked: Asked) -> None:
       project-migration retry --state /var/lib/project-migration/ml-vision
     """
     which = asked.which()
-    end = ending(which.load().status)
+    end = end_of(which.load().status)
     if end is not End.FAILED:
         raise Trouble(f"only a migration that failed can be tried again; this one {_stands(end)}")
     which.annotate({RETRY: f"{time.time():.3f}"})
     migration = _go_on(which, "It is tried again; see it with `watch`.")
     if migration is not None:
-        context.exit(exit_code(ending(migration.status)))
+        context.exit(exit_code(end_of(migration.status)))
 
 
 @click.command()
@@ -90,7 +91,7 @@ def rollback(context: click.Context, asked: Asked) -> None:
     """
     which = asked.which()
     migration = which.load()
-    end = ending(migration.status)
+    end = end_of(migration.status)
     if end in (None, End.SUCCEEDED, End.PLANNED, End.UNDONE):
         advice = ": see `undo`" if end is End.SUCCEEDED else ""
         raise Trouble(f"it {_stands(end)}; only one that failed or was cancelled is rolled back{advice}")
@@ -118,7 +119,7 @@ def undo(context: click.Context, asked: Asked) -> None:
     """
     which = asked.which()
     migration = which.load()
-    end = ending(migration.status)
+    end = end_of(migration.status)
     if end is not End.SUCCEEDED:
         advice = ": see `rollback`" if end in (End.FAILED, End.CANCELLED) else ""
         raise Trouble(f"it {_stands(end)}; only one that succeeded is undone{advice}")
@@ -126,7 +127,7 @@ def undo(context: click.Context, asked: Asked) -> None:
     which.set_once("undo")
     after = _go_on(which, "It is being taken back; see it with `watch`.")
     if after is not None:
-        context.exit(exit_code(ending(after.status)))
+        context.exit(exit_code(end_of(after.status)))
 
 
 @click.command()

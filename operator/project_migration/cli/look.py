@@ -18,11 +18,11 @@ from project_migration.cli.endings import as_json, exit_code, say_end
 from project_migration.cli.errors import INTERRUPTED, Trouble, spoken
 from project_migration.cli.locking import is_locked
 from project_migration.cli.which import Asked, InDirectory, Which, which_options
+from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.errors import MigrationError, PassingError
 from project_migration.observing.display import display_for, head, steps_picture, workload_lines
 from project_migration.observing.report import render
-from project_migration.observing.report.account import ending
 
 #: Seconds between two looks of `watch`.
 LOOK_SECONDS = 1.0
@@ -49,7 +49,7 @@ def status(asked: Asked, output: str) -> None:
     migration = which.load()
     if output == "json":
         print(as_json(migration))
-    elif ending(migration.status) is not None:
+    elif end_of(migration.status) is not None:
         say_end(talk, migration, local=which.local)
     else:
         talk.print(head(migration))
@@ -81,7 +81,7 @@ def watch(context: click.Context, asked: Asked) -> None:
         talk.print("You stopped watching; the migration goes on.")
         context.exit(INTERRUPTED)
     say_end(talk, migration, local=which.local)
-    context.exit(exit_code(ending(migration.status)))
+    context.exit(exit_code(end_of(migration.status)))
 
 
 @click.command()
@@ -118,7 +118,7 @@ def _follow(which: Which, talk: Console) -> Migration:
             try:
                 migration = which.load()
                 display.show(migration)
-                if ending(migration.status) is not None:
+                if end_of(migration.status) is not None:
                     return migration
             except PassingError as error:
                 display.note(f"{error}; trying again")

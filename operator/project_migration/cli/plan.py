@@ -20,13 +20,14 @@ from project_migration.cli.documents import read_file
 from project_migration.cli.endings import as_json, exit_code, remedy
 from project_migration.cli.errors import spoken
 from project_migration.cli.follow import Interruption, follow
+from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.document import Document, Mode
 from project_migration.model.quantities import human_bytes
 from project_migration.model.status import UnitStatus
 from project_migration.observing.display import display_for
-from project_migration.observing.report.account import account, ending
+from project_migration.observing.report.account import account
 from project_migration.observing.report.estimate import Estimate, estimate
 from project_migration.observing.report.words import headline, left_out_sentence, planned_words, whole_seconds
 
@@ -56,7 +57,7 @@ def plan(context: click.Context, file: str, binds: tuple[str, ...], output: str)
         print(as_json(migration))
     else:
         say(console(), migration, free)
-    context.exit(exit_code(ending(migration.status)))
+    context.exit(exit_code(end_of(migration.status)))
 
 
 def looked_at(document: Document, binds: Sequence[str], talk: Console) -> tuple[Migration, Mapping[str, int]]:

@@ -16,13 +16,13 @@ from project_migration.cli.endings import as_json, exit_code, say_end, say_inter
 from project_migration.cli.errors import Trouble, complain, spoken
 from project_migration.cli.follow import Interruption, follow
 from project_migration.cli.locking import locked
+from project_migration.engine.itinerary import end_of
 from project_migration.engine.names import Key
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.labels import RETRY
 from project_migration.observing.display import display_for
 from project_migration.observing.report import render
-from project_migration.observing.report.account import ending
 
 
 @click.command()
@@ -88,7 +88,7 @@ def run(
             migration = carry(backend, talk, quiet=quiet or output == "json", report=report)
     if output == "json":
         print(as_json(migration))
-    context.exit(exit_code(ending(migration.status)))
+    context.exit(exit_code(end_of(migration.status)))
 
 
 def carry(backend: LocalBackend, talk: Console, *, quiet: bool = False, report: Path | None = None) -> Migration:
@@ -100,14 +100,14 @@ def carry(backend: LocalBackend, talk: Console, *, quiet: bool = False, report: 
             migration = follow(backend, display, interruption)
         finally:
             display.close()
-        if ending(migration.status) is None:
+        if end_of(migration.status) is None:
             talk.print("Ending the helpers. Ctrl-C again leaves at once.")
             backend.interrupt()
             migration = backend.load(backend.key)
             say_interrupted(talk, migration, backend.state.path)
         else:
             backend.workloads.close()
-    if ending(migration.status) is not None:
+    if end_of(migration.status) is not None:
         where = write_report(backend, migration, report)
         say_end(talk, migration, local=True, workspace=backend.helpers.workspace, report=where)
     return migration
@@ -120,7 +120,7 @@ def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
     """
     migration = backend.load(backend.key)
     document = migration.document
-    match ending(migration.status):
+    match end_of(migration.status):
         case End.SUCCEEDED:
             talk.print("This migration has ended already; nothing was changed now.")
             workspace = backend.helpers.workspace

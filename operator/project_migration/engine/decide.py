@@ -12,7 +12,7 @@ from datetime import datetime
 
 from project_migration.engine.clock import moment, seconds_since, stamp
 from project_migration.engine.effects import Announce, DropFinalizer, Effect, EnsureFinalizer
-from project_migration.engine.itinerary import AFTERWARDS, STEPS, TABLES, THERE, VERSION, Itinerary
+from project_migration.engine.itinerary import AFTERWARDS, STEPS, TABLES, THERE, VERSION, Itinerary, end_of
 from project_migration.engine.platform import Platform
 from project_migration.engine.progress import with_progress
 from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, begun, finished, with_step
@@ -296,7 +296,7 @@ def _entered(context: Context, status: Status, effects: Sequence[Effect], again_
     step = current(status)
     if step is None and status.finished_at is None:
         status = status.model_copy(update={"finished_at": now})
-    end = _end(status)
+    end = end_of(status)
     at_work = next((found for found in status.steps if step and found.id == step.id), None)
     status = status.model_copy(
         update={"phase": str(end) if end else step.phase if step else "Pending", "step": _position(status)}
@@ -310,22 +310,6 @@ def _entered(context: Context, status: Status, effects: Sequence[Effect], again_
     generation = context.migration.generation
     status = with_conditions(status, summary, generation=generation, now=now)
     return Decision(status, tuple(effects), UPKEEP_SECONDS if end else again_in)
-
-
-def _end(status: Status) -> End | None:
-    if status.finished_at is None or status.itinerary is None:
-        return None
-    match Itinerary(status.itinerary.name):
-        case Itinerary.MIGRATE:
-            return End.SUCCEEDED
-        case Itinerary.PLAN:
-            return End.PLANNED
-        case Itinerary.ABORT | Itinerary.ROLLBACK | Itinerary.ROLLBACK_AGAIN:
-            return End.FAILED
-        case Itinerary.CANCEL | Itinerary.CANCEL_ROLLBACK | Itinerary.DELETE:
-            return End.CANCELLED
-        case Itinerary.UNDO:
-            return End.UNDONE
 
 
 def _words(status: Status, end: End | None, doing: str) -> str:
@@ -355,7 +339,7 @@ def _upkeep(context: Context) -> Decision:
     status, effects = context.status, (*remove_helpers(context), *drop_locks(context))
     released = context.migration.annotations.get(RELEASE, "")
     # also where a target's workload is held: whoever scales it up is answered, as before the end
-    status, back = bring_back(context, succeeded=_end(status) is End.SUCCEEDED)
+    status, back = bring_back(context, succeeded=end_of(status) is End.SUCCEEDED)
     effects = (*effects, *back)
     if all(w.state in SETTLED for w in status.workloads) and released != status.handled_release:
         status = status.model_copy(update={"handled_release": released})

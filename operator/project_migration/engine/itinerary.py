@@ -13,7 +13,9 @@ from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
 from project_migration.engine.steps.resume import Resume
 from project_migration.engine.steps.transfer import Copy, Verify
+from project_migration.model.conditions import End
 from project_migration.model.document import Side
+from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
 VERSION = 2
@@ -94,6 +96,19 @@ THERE = (Itinerary.MIGRATE, Itinerary.PLAN)
 #: What begins after an end, with locks and workloads to be taken anew.
 AFTERWARDS = (Itinerary.UNDO, Itinerary.ROLLBACK_AGAIN)
 
+#: How a migration has ended that followed it to the end.
+ENDS: dict[Itinerary, End] = {
+    Itinerary.MIGRATE: End.SUCCEEDED,
+    Itinerary.PLAN: End.PLANNED,
+    Itinerary.ABORT: End.FAILED,
+    Itinerary.ROLLBACK: End.FAILED,
+    Itinerary.ROLLBACK_AGAIN: End.FAILED,
+    Itinerary.CANCEL: End.CANCELLED,
+    Itinerary.CANCEL_ROLLBACK: End.CANCELLED,
+    Itinerary.DELETE: End.CANCELLED,
+    Itinerary.UNDO: End.UNDONE,
+}
+
 STEPS: dict[str, Step] = {step.id: step for table in TABLES.values() for step in table}
 
 
@@ -104,6 +119,13 @@ BEFORE_WRITING = (
     {"stop"},
     {"lock", "quiesce_target"},
 )
+
+
+def end_of(status: Status) -> End | None:
+    """None while it is at work."""
+    if status.finished_at is None or status.itinerary is None:
+        return None
+    return ENDS[Itinerary(status.itinerary.name)]
 
 
 def check_tables() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from project_migration.engine.clock import moment
+from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.document import Mode, Volume, VolumePair
@@ -182,22 +183,10 @@ class Account:
 def account(migration: Migration) -> Account:
     return Account(
         migration=migration,
-        end=ending(migration.status),
+        end=end_of(migration.status),
         steps=tuple(_lane(step) for step in migration.status.steps),
         pairs=tuple(_pairs(migration)),
     )
-
-
-def ending(status: Status) -> End | None:
-    """How it ended, as its conditions say; None while it is at work."""
-    conditions = {condition.type: condition for condition in status.conditions}
-    ready, stalled = conditions.get("Ready"), conditions.get("Stalled")
-    if status.finished_at is None:
-        return None
-    if ready is not None and ready.status == "True":
-        return End.PLANNED if ready.reason == End.PLANNED else End.SUCCEEDED
-    cancelled = status.itinerary is not None and status.itinerary.name in ("Cancel", "Delete")
-    return End.CANCELLED if cancelled and stalled else End.FAILED
 
 
 def place_words(volume: Volume) -> str:
