@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from project_migration.engine.clock import stamp
-from project_migration.engine.effects import Effect, volume_key
+from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
 from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
 from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
@@ -57,9 +57,7 @@ class BackUp:
 
     def advance(self, context: Context) -> Outcome:
         works = platform_of(context).backups(context.spec, places_of(context))
-        if not works:
-            return Outcome.done(context.status, "nothing has to be kept")
-        return _run(context, context.step(self.id), works)
+        return _run(context, context.step(self.id), works, nothing="nothing has to be kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +74,14 @@ class ProveBackup:
         return _questions(view)
 
     def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).backup_proofs(context.spec, places_of(context))
-        status, message = context.status, "no backup was needed"
-        effects: tuple[Effect, ...] = ()
-        if works:
-            outcome = _run(context, context.step(self.id), works)
-            if outcome.verdict is not Verdict.DONE:
-                return outcome
-            status, effects, message = outcome.status, outcome.effects, "the backup equals the target"
-        return Outcome.done(_recorded(context, status), message, effects)
+        outcome = _run(
+            context, context.step(self.id), platform_of(context).backup_proofs(context.spec, places_of(context))
+        )
+        if outcome.verdict is not Verdict.DONE:
+            return outcome
+        kept = any(step.id == "back_up" and step.units for step in context.status.steps)
+        message = "the backup equals the target" if kept else "no backup was needed"
+        return Outcome.done(_recorded(context, outcome.status), message, outcome.effects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def _recorded(context: Context, status: Status) -> Status:
     """The status with every unit's record; those of an earlier round stay as they are."""
     before = status.backup or BackupStatus()
     known = {unit.name for unit in before.units}
-    new = tuple(_record(context, status, planned) for planned in status.plan if planned.name not in known)
+    new = tuple(_record(status, planned) for planned in status.plan if planned.name not in known)
     place = backup_place(context)
     backup = before.model_copy(update={"units": (*before.units, *new)})
     if place is not None and not before.units:
@@ -148,20 +145,18 @@ def _recorded(context: Context, status: Status) -> Status:
     return status.model_copy(update={"backup": backup})
 
 
-def _record(context: Context, status: Status, planned: PlannedUnit) -> KeptUnit:
-    if backup_place(context) is None:
-        if planned.target_empty:
-            return KeptUnit(name=planned.name, keeping=Keeping.EMPTY, root=planned.root)
-        return KeptUnit(name=planned.name, keeping=Keeping.WAIVED)
+def _record(status: Status, planned: PlannedUnit) -> KeptUnit:
     steps = {step.id: step for step in status.steps}
     proof = steps["prove_backup"].unit(planned.name) or steps["back_up"].unit(planned.name)
-    counts = proof.counts if proof else {}
+    if proof is None:
+        keeping = Keeping.EMPTY if planned.target_empty else Keeping.WAIVED
+        return KeptUnit(name=planned.name, keeping=keeping, root=planned.root)
     return KeptUnit(
         name=planned.name,
         keeping=Keeping.KEPT,
-        digest=proof.digest if proof else "",
-        items=counts.get("verified", 0),
-        bytes=counts.get("bytes", 0),
+        digest=proof.digest,
+        items=proof.counts.get("verified", 0),
+        bytes=proof.counts.get("bytes", 0),
     )
 
 
@@ -173,8 +168,10 @@ def _kept(status: Status) -> tuple[Backing, ...]:
     )
 
 
-def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:
+def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...], nothing: str = "") -> Outcome:
     """As other steps' units, but a failed one ends nothing before the others have ended too."""
+    if not works:
+        return Outcome.done(context.status, nothing)
     if not step.units:
         begun = step.model_copy(update={"units": first_units(context, works)})
         return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
