@@ -6,6 +6,7 @@ import pytest
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster, FakeHelper
 from project_migration.engine.effects import Rights
+from project_migration.engine.itinerary import MIGRATE
 from project_migration.engine.names import Key
 from project_migration.engine.world import ClaimFacts, NamespaceFacts
 from project_migration.model.document import Mode
@@ -33,7 +34,7 @@ def test_a_migration_succeeds_and_workloads_come_back() -> None:
     key = cluster.add(a_document())
     status = run(cluster, key)
     assert status.phase == "Succeeded", status.failure
-    assert [step.state for step in status.steps] == [State.SUCCEEDED] * 9
+    assert [step.state for step in status.steps] == [State.SUCCEEDED] * len(MIGRATE)
     assert status.progress.percent == 100
     assert status.result is not None
     assert not cluster.helpers
@@ -331,7 +332,7 @@ def test_one_event_a_transition() -> None:
     run(cluster, cluster.add(a_document()))
     found = [(event.reason, event.message) for _, event in cluster.events]
     assert len(found) == len(set(found)), "no event comes twice"
-    assert sum(reason == "StepFinished" for reason, _ in found) == 9
+    assert sum(reason == "StepFinished" for reason, _ in found) == len(MIGRATE)
     assert sum(reason == "Succeeded" for reason, _ in found) == 1
 
 

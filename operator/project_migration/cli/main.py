@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from project_migration import __version__
-from project_migration.cli.change import cancel, forget, release, retry
+from project_migration.cli.change import approve, cancel, forget, release, retry
 from project_migration.cli.learn import PROGRAM, completion, crd, explain
 from project_migration.cli.look import report, status, watch
 from project_migration.cli.plan import plan
@@ -37,7 +37,7 @@ def cli() -> None:
     """
 
 
-for _command in (plan, run, status, watch, report, cancel, retry, release, forget, explain, crd, completion):
+for _command in (plan, run, status, watch, report, approve, cancel, retry, release, forget, explain, crd, completion):
     cli.add_command(_command)
 
 

@@ -29,6 +29,8 @@ class Which(Protocol):
 
     def cancel(self) -> None: ...
 
+    def approve(self) -> None: ...
+
     def annotate(self, annotations: Mapping[str, str]) -> None: ...
 
 
@@ -51,6 +53,9 @@ class InDirectory:
     def cancel(self) -> None:
         StateDirectory(self.path).wish(cancel=True)
 
+    def approve(self) -> None:
+        StateDirectory(self.path).wish(approve=True)
+
     def annotate(self, annotations: Mapping[str, str]) -> None:
         StateDirectory(self.path).wish(annotations=annotations)
 
@@ -71,6 +76,9 @@ class InCluster:
 
     def cancel(self) -> None:
         self._cluster.set_spec(self._key, {"cancel": True})
+
+    def approve(self) -> None:
+        self._cluster.set_spec(self._key, {"cutover": {"approved": True}})
 
     def annotate(self, annotations: Mapping[str, str]) -> None:
         self._cluster.annotate(self._key, annotations)

@@ -13,6 +13,7 @@ from project_migration.engine.effects import volume_key
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import VolumeUse
 from project_migration.engine.step import Context
+from project_migration.engine.windows import in_the_past
 from project_migration.engine.world import ClaimFacts, PodFacts
 from project_migration.model.document import Side
 from project_migration.model.errors import Failure, Reason
@@ -125,6 +126,12 @@ def admission_takes_helpers(context: Context) -> Iterator[Finding]:
         yield Finding(failure)
 
 
+def cutover_lies_ahead(context: Context) -> Iterator[Finding]:
+    failure = in_the_past(context)
+    if failure is not None:
+        yield Finding(failure)
+
+
 CHAIN: tuple[Check, ...] = (
     other_namespaces_consent,
     claims_exist,
@@ -135,6 +142,7 @@ CHAIN: tuple[Check, ...] = (
     users_of_claims_will_rest,
     one_node_can_mount_both,
     admission_takes_helpers,
+    cutover_lies_ahead,
 )
 
 

@@ -16,6 +16,7 @@ from project_migration.engine.itinerary import STEPS, TABLES, VERSION, Itinerary
 from project_migration.engine.platform import Platform
 from project_migration.engine.progress import with_progress
 from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, finished, with_step
+from project_migration.engine.steps.cutover import missed
 from project_migration.engine.steps.ending import drop_locks, remove_helpers
 from project_migration.engine.steps.quiesce import broken_rest, ref_of
 from project_migration.engine.steps.resume import SETTLED, bring_back, target_is_in_order
@@ -197,7 +198,7 @@ def _stroke(context: Context, step: Step) -> Decision:
     if entered.state is State.PENDING:
         entered = entered.model_copy(update={"state": State.RUNNING, "started_at": now})
         context = context.with_status(with_step(context.status, entered))
-    broken = broken_rest(context) if step.needs_quiet else None
+    broken = missed(context) or (broken_rest(context) if step.needs_quiet else None)
     outcome = Outcome.fail(context.status, broken) if broken else step.advance(context)
     after = next(found for found in outcome.status.steps if found.id == step.id)
     match outcome.verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from project_migration.engine.step import Step
+from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.lock import Lock
 from project_migration.engine.steps.plan import Plan
@@ -15,7 +16,7 @@ from project_migration.engine.steps.transfer import Copy, Verify
 from project_migration.model.document import Side
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 1
+VERSION = 2
 
 
 class Itinerary(StrEnum):
@@ -32,6 +33,7 @@ MIGRATE: tuple[Step, ...] = (
     Preflight(),  # everything that can be known is in order
     Plan(),  # what would move is written down
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
+    AwaitCutover(),  # a person, or the clock, lets the stop begin
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
     Copy(),  # everything is on the target
     Verify(),  # and it is the same, seen with fresh eyes

@@ -12,6 +12,9 @@ from enum import StrEnum
 from project_migration.model.errors import Reason
 from project_migration.model.status import Condition, Status, WorkloadState
 
+#: The phase, the reason and the condition of a migration that waits for its cut-over.
+AWAITING_CUTOVER = "AwaitingCutover"
+
 
 class End(StrEnum):
     """How a migration ended; the reason of its Ready condition."""
@@ -45,6 +48,8 @@ def with_conditions(status: Status, summary: Summary, *, generation: int, now: s
         wanted["TargetHeld"] = (True, str(Reason.TARGET_HELD), f"{', '.join(held)} stay down")
     if Reason.TARGET_LOCKED in summary.message and summary.end is None:
         wanted["TargetLocked"] = (True, str(Reason.TARGET_LOCKED), summary.message)
+    if summary.reason == AWAITING_CUTOVER and summary.message and summary.end is None:
+        wanted[AWAITING_CUTOVER] = (True, summary.reason, summary.message)
     before = {condition.type: condition for condition in status.conditions}
     conditions = tuple(
         _condition(name, value, reason, message, before.get(name), generation, now)

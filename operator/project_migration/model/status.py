@@ -18,6 +18,8 @@ Short = Annotated[str, StringConstraints(max_length=253)]
 Names = Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Field(max_length=20)]
 Counts = Annotated[dict[Short, int], Field(max_length=40)]
 
+WARNINGS_LIMIT = 20
+
 
 class StatusModel(Model):
     #: A newer operator may have written fields that this one does not know.
@@ -190,6 +192,6 @@ class Status(StatusModel):
     """The last value of the annotation migration.mlops.dev/retry that was acted on."""
     handled_release: Text = ""
     """The last value of the annotation migration.mlops.dev/release that was acted on."""
-    warnings: Annotated[tuple[Text, ...], Field(max_length=20)] = ()
+    warnings: Annotated[tuple[Text, ...], Field(max_length=WARNINGS_LIMIT)] = ()
     """What a person should know and that stops nothing."""
     result: Result | None = None

@@ -164,17 +164,20 @@ class LocalBackend:
 
 def as_migration(key: Key, stored: Stored, wishes: Wishes) -> Migration:
     """What lies on disk, with what people asked for since, as the engine sees it."""
-    document = stored.document
-    cancel = wishes.cancel and not document.spec.cancel
+    spec = stored.document.spec
+    cancel = wishes.cancel and not spec.cancel
+    approve = wishes.approve and not spec.cutover.approved
     if cancel:
-        spec = document.spec.model_copy(update={"cancel": True})
-        document = document.model_copy(update={"spec": spec})
+        spec = spec.model_copy(update={"cancel": True})
+    if approve:
+        spec = spec.model_copy(update={"cutover": spec.cutover.model_copy(update={"approved": True})})
+    document = stored.document.model_copy(update={"spec": spec})
     return Migration(
         key=key,
         uid=stored.uid,
         version=version_of(stored, wishes),
         document=document,
         status=stored.status,
-        generation=stored.generation + cancel,
+        generation=stored.generation + cancel + approve,
         annotations={**document.metadata.annotations, **wishes.annotations},
     )

@@ -1,7 +1,7 @@
 """What is kept of one migration between runs, in its state directory::
 
     state.json      status, version, uid, digest of the document, bindings     written by `run` only
-    wishes.json     cancel, retry, release: what people asked for meanwhile    written by the other verbs
+    wishes.json     cancel, approve, retry, release: what people asked for meanwhile    written by the other verbs
     document.yaml   the document, as it was understood
     workspace/      manifests, lists, results, logs, report
     helpers/NAME/   request, progress, record and log of one helper
@@ -37,6 +37,7 @@ class Wishes:
 
     count: int = 0
     cancel: bool = False
+    approve: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -132,9 +133,13 @@ class StateDirectory:
 
     def wishes(self) -> Wishes:
         data = read_json(self.path / "wishes.json") or {}
-        return Wishes(data.get("count", 0), data.get("cancel", False), data.get("annotations", {}))
+        return Wishes(
+            data.get("count", 0), data.get("cancel", False), data.get("approve", False), data.get("annotations", {})
+        )
 
-    def wish(self, *, cancel: bool = False, annotations: Mapping[str, str] | None = None) -> None:
+    def wish(
+        self, *, cancel: bool = False, approve: bool = False, annotations: Mapping[str, str] | None = None
+    ) -> None:
         """Notes what a person wants; the next pass of whoever is at work sees it. Raises Gone."""
         if not self.exists:
             raise Gone(f"there is no migration in {self.path}")
@@ -143,6 +148,7 @@ class StateDirectory:
             data = {
                 "count": before.count + 1,
                 "cancel": before.cancel or cancel,
+                "approve": before.approve or approve,
                 "annotations": {**before.annotations, **(annotations or {})},
             }
             write_json(self.path / "wishes.json", data)
@@ -200,6 +206,8 @@ def forbidden_changes(before: Stored, document: Document, bindings: Sequence[str
         problems.append("spec.mode: may go from Plan to Migrate, never back")
     if old.cancel and not new.cancel:
         problems.append("spec.cancel: goes from false to true only")
+    if old.cutover.approved and not new.cutover.approved:
+        problems.append("spec.cutover.approved: goes from false to true only")
     if before.status.first_write_at is None:
         return tuple(problems)
     for name in FIXED_AFTER_FIRST_WRITE:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from project_migration.engine.step import Context, Outcome, View
+from project_migration.engine.windows import too_long_for_window
 from project_migration.engine.world import Questions
 from project_migration.model.quantities import human_bytes
-from project_migration.model.status import PlannedUnit
+from project_migration.model.status import WARNINGS_LIMIT, PlannedUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +34,8 @@ class Plan:
         )
         items, size = sum(unit.items for unit in planned), sum(unit.bytes for unit in planned)
         message = f"{items} objects, {human_bytes(size)} would move"
-        return Outcome.done(context.status.model_copy(update={"plan": planned}), message)
+        status = context.status.model_copy(update={"plan": planned})
+        doubt = too_long_for_window(context, items, size)
+        if doubt:
+            status = status.model_copy(update={"warnings": (*status.warnings, doubt)[:WARNINGS_LIMIT]})
+        return Outcome.done(status, message)
