@@ -390,3 +390,15 @@ def test_a_workspace_that_is_refused_ends_the_wait_and_says_why() -> None:
     status = run(cluster, key)
     assert (status.phase, status.failure_reason) == ("Failed", "HelperRefused")
     assert "exceeded quota: storage=1Ti" in status.failure
+
+
+def test_a_held_target_that_is_scaled_up_after_the_end_is_taken_down_again() -> None:
+    cluster = a_cluster()
+    cluster.behaviours["copy", "home"] = [Behaviour.FAIL]
+    key = cluster.add(a_document())
+    run(cluster, key)
+    store = cluster.workloads[STORE]
+    store.replicas, store.version = 2, store.version + 1
+    settle(cluster, key)
+    assert store.replicas == 0
+    assert_workloads_are_back(cluster, cluster.migrations[key].status)

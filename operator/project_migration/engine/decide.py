@@ -19,7 +19,7 @@ from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict,
 from project_migration.engine.steps.cutover import missed
 from project_migration.engine.steps.ending import drop_locks, remove_helpers
 from project_migration.engine.steps.quiesce import broken_rest, ref_of
-from project_migration.engine.steps.resume import SETTLED, bring_back, target_is_in_order
+from project_migration.engine.steps.resume import SETTLED, bring_back
 from project_migration.engine.world import Migration, Questions, World
 from project_migration.model.conditions import End, Summary, with_conditions
 from project_migration.model.document import Mode
@@ -31,7 +31,6 @@ from project_migration.model.status import (
     State,
     Status,
     StepStatus,
-    WorkloadState,
 )
 
 #: A migration that is being deleted goes, whatever still resists, after this long.
@@ -300,14 +299,12 @@ def _upkeep(context: Context) -> Decision:
     """What an ended migration still does: sends late helpers and locks away, brings back what is still to be."""
     status, effects = context.status, (*remove_helpers(context), *drop_locks(context))
     released = context.migration.annotations.get(RELEASE, "")
-    held = any(w.state is WorkloadState.HELD for w in status.workloads)
-    if not held or target_is_in_order(context):
-        succeeded = _end(status) is End.SUCCEEDED
-        status, back = bring_back(context, succeeded=succeeded)
-        effects = (*effects, *back)
-        settled = all(w.state in SETTLED for w in status.workloads)
-        if settled and released != status.handled_release:
-            status = status.model_copy(update={"handled_release": released})
+    # those that are held are looked at too: what scales one up meanwhile is answered
+    status, back = bring_back(context, succeeded=_end(status) is End.SUCCEEDED)
+    effects = (*effects, *back)
+    settled = all(w.state in SETTLED for w in status.workloads)
+    if settled and released != status.handled_release:
+        status = status.model_copy(update={"handled_release": released})
     changed = status != context.migration.status
     decision = _entered(context, status, effects, 0.0)
     again_in = context.pace.wait if effects or changed else UPKEEP_SECONDS
