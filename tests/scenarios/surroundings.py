@@ -126,7 +126,10 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     if request.worker != "copy_tree":
         return
     done = {s.id for s in owner.status.steps if s.state is State.SUCCEEDED}
-    assert {"lock", "preflight", "quiesce_target", "quiesce_source"} <= done
+    warm = request.step == "pre_copy"
+    assert {"lock", "preflight", "quiesce_target"} <= done
+    assert warm or {"await_cutover", "quiesce_source"} <= done
+    assert request.params["release"] is not warm, "the mark stays until the last copy, and no longer"
     assert owner.status.first_write_at is not None
     written = {f"claim/{m.volume.claim_name}" for m in helper.spec.mounts if not m.read_only}
     assert written <= {"claim/data-new", "claim/home-new"}, "the source is only read"

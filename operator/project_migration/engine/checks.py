@@ -153,6 +153,11 @@ def doubts(context: Context) -> tuple[str, ...]:
         facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
         for suspect in facts.suspects if facts else ():
             told.append(f"{workload.kind} {workload.name} may be scaled back by {suspect}")
+    if context.spec.transfer.pre_copy and context.spec.backup is not None and not context.spec.transfer.delete:
+        told.append(
+            "what goes from the source after a warm copy stays on a target that was not empty: set transfer.delete,"
+            " or leave transfer.preCopy out"
+        )
     return tuple(told[:20])
 
 

@@ -336,10 +336,10 @@ def _announcements(before: Status, after: Status) -> tuple[Announce, ...]:
     found.extend(
         Announce("Warned", words[:1000], warning=True) for words in after.warnings if words not in before.warnings
     )
-    attempts = {(step.id, unit.name): unit.attempt for step in before.steps for unit in step.units}
+    attempts = {(s.id, s.pass_number, unit.name): unit.attempt for s in before.steps for unit in s.units}
     for step in after.steps:
         for unit in step.units:
-            if unit.attempt > attempts.get((step.id, unit.name), unit.attempt):
+            if unit.attempt > attempts.get((step.id, step.pass_number, unit.name), unit.attempt):
                 found.append(Announce("Retried", f"{step.id} {unit.name}: {unit.message}"[:1000], warning=True))
     if after.finished_at and not before.finished_at:
         bad = after.phase in (End.FAILED, End.CANCELLED)

@@ -9,6 +9,7 @@ from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.lock import Lock
 from project_migration.engine.steps.plan import Plan
+from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
 from project_migration.engine.steps.resume import Resume
@@ -33,6 +34,7 @@ MIGRATE: tuple[Step, ...] = (
     Preflight(),  # everything that can be known is in order
     Plan(),  # what would move is written down
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
+    PreCopy(),  # most of it is on the target, while users still work on the source
     AwaitCutover(),  # a person, or the clock, lets the stop begin
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
     Copy(),  # everything is on the target

@@ -45,8 +45,12 @@ class Platform(Protocol):
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
         write to the target, so what lies there is its own."""
 
-    def copies(self, spec: Spec, *, share: int, written: bool) -> tuple[UnitWork, ...]:
-        """Moves it. ``share``: how many of these run at the same time, for limits that they have to share."""
+    def copies(self, spec: Spec, *, share: int, written: bool, warm: bool = False) -> tuple[UnitWork, ...]:
+        """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.
+
+        Without ``written`` and a backup, a helper refuses a target that holds anything but this migration's own work.
+        ``warm``: the source is in use, and another copy follows.
+        """
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""

@@ -205,6 +205,9 @@ class Transfer(Model):
     """At most so many bytes a second, for the whole migration."""
     verify: Verify = Verify.CHECKSUM
     """Checksum reads the content of both sides again; Metadata compares types, sizes, times, modes and owners."""
+    pre_copy: Annotated[int, Field(ge=0, le=10)] = 0
+    """How often, at most, files are copied while the source is still in use (warm copies): what then remains for the
+    cut-over is what changed since. What changes while it is read is left to the next copy."""
     delete: bool = False
     """Whether files that only the target has are removed. Without it they are left and counted."""
 

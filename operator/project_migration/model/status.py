@@ -87,6 +87,11 @@ class StepStatus(StatusModel):
     finished_at: Short | None = None
     reason: Short = ""
     message: Text = ""
+    pass_number: int = 0
+    """Of warm copies: which of them is at work, or was the last."""
+    only_ours: bool = False
+    """Of warm copies: whether the first was made onto targets that its helpers found empty, so that all there is of
+    this migration."""
     units: Annotated[tuple[UnitStatus, ...], Field(max_length=100)] = ()
 
     def unit(self, name: str) -> UnitStatus | None:

@@ -10,6 +10,7 @@ from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
+from project_migration.engine.steps.pre_copy import follow_warm
 from project_migration.engine.steps.preflight import platform_of
 from project_migration.engine.units import first_units, round_of, run_units
 from project_migration.engine.world import Questions
@@ -35,11 +36,12 @@ class Copy:
         if context.status.first_write_at is None:
             marked = context.status.model_copy(update={"first_write_at": stamp(context.now)})
             return Outcome.wait(marked, "", again_in=0.0)
+        # also after a warm copy: a helper knows this migration's own work by its mark
         # what an earlier round wrote is ours; the first round of this migration found the target empty
         written = round_of(context) > 1
         share = min(len(step.units) or 1, context.pace.parallel_helpers)
         works = platform_of(context).copies(context.spec, share=share, written=written)
-        return _run(context, step, tuple(_with_totals(context, work) for work in works))
+        return _run(context, step, tuple(_with_totals(context, follow_warm(context, work)) for work in works))
 
 
 def _with_totals(context: Context, work: UnitWork) -> UnitWork:
@@ -66,7 +68,8 @@ class Verify:
 
     def advance(self, context: Context) -> Outcome:
         step = context.step(self.id)
-        outcome = _run(context, step, platform_of(context).verifications(context.spec))
+        works = platform_of(context).verifications(context.spec)
+        outcome = _run(context, step, tuple(follow_warm(context, work) for work in works))
         if outcome.verdict.name != "DONE":
             return outcome
         result = _result(outcome.status)

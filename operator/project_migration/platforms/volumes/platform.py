@@ -37,7 +37,7 @@ class VolumesPlatform:
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
         return judge(spec, unit, record, written=written)
 
-    def copies(self, spec: Spec, *, share: int, written: bool) -> tuple[UnitWork, ...]:
+    def copies(self, spec: Spec, *, share: int, written: bool, warm: bool = False) -> tuple[UnitWork, ...]:
         bandwidth = parse_bytes(spec.transfer.bandwidth) // share if spec.transfer.bandwidth else None
         return tuple(
             UnitWork(
@@ -51,7 +51,7 @@ class VolumesPlatform:
                     "delete": spec.transfer.delete,
                     "requireEmpty": not written and spec.backup is None,
                     # what comes after a whole copy only reads: nothing of ours has to be left on the target
-                    "release": True,
+                    "release": not warm,
                 },
             )
             for pair in _pairs(spec)
