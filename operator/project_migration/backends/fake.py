@@ -28,6 +28,7 @@ from project_migration.engine.effects import (
     TakeLease,
 )
 from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.queue import QueueEntry, place, standing
 from project_migration.engine.world import (
     ClaimFacts,
     HelperFacts,
@@ -37,6 +38,7 @@ from project_migration.engine.world import (
     NamespaceFacts,
     PodFacts,
     Questions,
+    QueueFacts,
     WorkloadFacts,
     World,
 )
@@ -124,6 +126,8 @@ class FakeCluster:
     helpers: dict[str, FakeHelper] = field(default_factory=dict)
     leases: dict[str, FakeLease] = field(default_factory=dict)
     namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
+    limit: int = 0
+    """How many migrations may run at the same time; 0 is no limit."""
     copied: dict[str, int] = field(default_factory=dict)
     """By step: how many objects a helper says that it copied; unsaid when left out."""
     behaviours: dict[tuple[str, str], list[Behaviour]] = field(default_factory=dict)
@@ -286,8 +290,24 @@ class FakeBackend:
                 if name in cluster.leases
             },
             namespace=cluster.namespace,
+            queue=self._queue(migration) if questions.queue and cluster.limit else None,
         )
         return world.with_refusals(questions, self._refusals)
+
+    def _queue(self, migration: Migration) -> QueueFacts:
+        others = (
+            QueueEntry(
+                other.uid,
+                other.uid,  # made in this order
+                standing(
+                    other.status,
+                    suspended=other.document.spec.suspend,
+                    given_up=other.document.spec.cancel or other.deleting_since is not None,
+                ),
+            )
+            for other in self.cluster.migrations.values()
+        )
+        return place(migration.uid, others, self.cluster.limit)
 
     def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
         self.cluster.offered.extend(specs)

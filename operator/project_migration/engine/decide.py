@@ -15,13 +15,14 @@ from project_migration.engine.effects import Announce, DropFinalizer, Effect, En
 from project_migration.engine.itinerary import STEPS, TABLES, VERSION, Itinerary
 from project_migration.engine.platform import Platform
 from project_migration.engine.progress import with_progress
+from project_migration.engine.queue import at_the_start, waits_its_turn
 from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, finished, with_step
 from project_migration.engine.steps.cutover import missed
 from project_migration.engine.steps.ending import drop_locks, remove_helpers
 from project_migration.engine.steps.quiesce import broken_rest, ref_of
 from project_migration.engine.steps.resume import SETTLED, bring_back
 from project_migration.engine.world import Migration, Questions, World
-from project_migration.model.conditions import End, Summary, with_conditions
+from project_migration.model.conditions import QUEUED, End, Summary, with_conditions
 from project_migration.model.document import Mode
 from project_migration.model.errors import REMEDIES, Failure, Reason
 from project_migration.model.labels import RELEASE, RETRY
@@ -172,6 +173,8 @@ def ask(view: View) -> Questions:
             leases=frozenset(view.status.locks),
         )
     questions = step.ask(view)
+    if at_the_start(view.status):
+        questions |= Questions(queue=True)
     if step.needs_quiet:
         questions |= Questions(workloads=frozenset(ref_of(w) for w in view.status.workloads))
     return questions
@@ -194,6 +197,10 @@ def _stroke(context: Context, step: Step) -> Decision:
     """Lets the step at work advance, and enters what came of it."""
     now = stamp(context.now)
     entered = context.step(step.id)
+    queued = waits_its_turn(context) if missed(context) is None else ""
+    if queued:
+        waiting = with_step(context.status, entered.model_copy(update={"message": queued}))
+        return _entered(context, waiting, (), context.pace.queue, phase=QUEUED)
     if entered.state is State.PENDING:
         entered = entered.model_copy(update={"state": State.RUNNING, "started_at": now})
         context = context.with_status(with_step(context.status, entered))
@@ -239,7 +246,9 @@ def _failed(context: Context, status: Status, outcome: Outcome) -> Decision:
     return _entered(context, noted, outcome.effects, 0.0)
 
 
-def _entered(context: Context, status: Status, effects: Sequence[Effect], again_in: float) -> Decision:
+def _entered(
+    context: Context, status: Status, effects: Sequence[Effect], again_in: float, *, phase: str = ""
+) -> Decision:
     """The status with phase, progress and conditions as its steps say; ended when no step is left."""
     now = stamp(context.now)
     step = current(status)
@@ -247,13 +256,12 @@ def _entered(context: Context, status: Status, effects: Sequence[Effect], again_
         status = status.model_copy(update={"finished_at": now})
     end = _end(status)
     at_work = next((found for found in status.steps if step and found.id == step.id), None)
-    status = status.model_copy(
-        update={"phase": str(end) if end else step.phase if step else "Pending", "step": _position(status)}
-    )
+    phase = str(end) if end else phase or (step.phase if step else "Pending")
+    status = status.model_copy(update={"phase": phase, "step": _position(status)})
     status = with_progress(status, now=context.now, pace=context.pace.helper)
     summary = Summary(
         end=end,
-        reason=status.failure_reason or (str(end) if end else step.phase if step else "Pending"),
+        reason=status.failure_reason or phase,
         message=_words(status, end, at_work.message if at_work else ""),
     )
     generation = context.migration.generation
