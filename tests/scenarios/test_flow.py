@@ -402,3 +402,12 @@ def test_a_held_target_that_is_scaled_up_after_the_end_is_taken_down_again() -> 
     settle(cluster, key)
     assert store.replicas == 0
     assert_workloads_are_back(cluster, cluster.migrations[key].status)
+
+
+@pytest.mark.parametrize(("skew", "words"), [(75.0, "75s ahead of"), (-300.0, "300s behind"), (20.0, ""), (None, "")])
+def test_a_clock_that_differs_is_a_warning_and_no_more(skew: float | None, words: str) -> None:
+    cluster = a_cluster()
+    cluster.clock_skew = skew
+    status = run(cluster, cluster.add(a_document()))
+    assert status.phase == "Succeeded"
+    assert [words in warning for warning in status.warnings] == ([True] if words else [])

@@ -126,6 +126,7 @@ class FakeCluster:
     helpers: dict[str, FakeHelper] = field(default_factory=dict)
     leases: dict[str, FakeLease] = field(default_factory=dict)
     namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
+    clock_skew: float | None = None
     limit: int = 0
     """How many migrations may run at the same time; 0 is no limit."""
     copied: dict[str, int] = field(default_factory=dict)
@@ -290,6 +291,7 @@ class FakeBackend:
                 if name in cluster.leases
             },
             namespace=cluster.namespace,
+            clock_skew=cluster.clock_skew,
             queue=self._queue(migration) if questions.queue and cluster.limit else None,
         )
         return world.with_refusals(questions, self._refusals)

@@ -17,6 +17,10 @@ from project_migration.engine.windows import in_the_past
 from project_migration.engine.world import ClaimFacts, PodFacts
 from project_migration.model.document import Side
 from project_migration.model.errors import Failure, Reason
+from project_migration.model.status import WARNINGS_LIMIT
+
+#: How far two clocks may differ before a person is told.
+CLOCK_SKEW_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,19 @@ def doubts(context: Context) -> tuple[str, ...]:
             "what goes from the source after a warm copy stays on a target that was not empty: set transfer.delete,"
             " or leave transfer.preCopy out"
         )
-    return tuple(told[:20])
+    told.extend(clock_agrees(context))
+    return tuple(told[:WARNINGS_LIMIT])
+
+
+def clock_agrees(context: Context) -> Iterator[str]:
+    """Waits, windows and the moments in a status are told by the operator's clock, everything else by the cluster's."""
+    skew = context.world.clock_skew
+    if skew is not None and abs(skew) > CLOCK_SKEW_SECONDS:
+        way = "ahead of" if skew > 0 else "behind"
+        yield (
+            f"the operator's clock is {abs(skew):.0f}s {way} the API server's: moments in the status, and those of"
+            " cutover, are told by the operator's"
+        )
 
 
 def run_checks(context: Context) -> tuple[Finding, ...]:

@@ -200,6 +200,8 @@ class World:
     workload's reference in words. Known to this operator only, and for some minutes."""
     consenting: frozenset[str] = frozenset()
     """Of the other namespaces asked about, those that allow this one."""
+    clock_skew: float | None = None
+    """Seconds by which the operator's clock is ahead of the API server's; None where there is none to compare."""
     queue: QueueFacts | None = None
     """None where nothing limits how many run, or nobody asked."""
 

@@ -58,6 +58,7 @@ class Observation:
             leases=observe_leases(self._client, migration, questions.leases),
             namespace=self._namespace(namespace) if questions.namespace else NamespaceFacts(),
             denied=self._refusals.of(uid),
+            clock_skew=self._client.clock_skew,
             queue=self._queue.facts(uid) if questions.queue else None,
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
         )
