@@ -61,8 +61,8 @@ class Settings(BaseModel):
     """How often to look for workloads whose migration is gone, to bring them back."""
     helper_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
     """How often a running helper's progress is read."""
-    max_migrations: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """How many migrations may be under way at the same time; 0 is no limit. Not acted on in this release."""
+    max_concurrent_migrations: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """How many migrations may run at the same time, the others wait; 0 is no limit. See docs/operations.md."""
 
     request_timeout_seconds: Annotated[float, Field(ge=1, le=300)] = 20.0
     """How long one request to the API server may take."""

@@ -136,7 +136,14 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     assert owner.status.backup is not None
     assert {unit.name for unit in owner.status.backup.units} == {"data", "home"}, "known before the first write"
     assert written <= {"claim/data-new", "claim/home-new"}, "the source is only read"
-    if request.step == "copy":
+    if request.worker == "copy_tree" and request.step != "roll_back":
+        assert request.params["release"] is (request.step == "copy"), (
+            "the mark stays until the last copy, and no longer"
+        )
+    if request.step == "pre_copy":
+        assert {"lock", "preflight", "quiesce_target", "back_up", "prove_backup"} <= done
+    elif request.step == "copy":
+        assert "await_cutover" in done
         assert {"lock", "preflight", "quiesce_target", "back_up", "prove_backup", "quiesce_source"} <= done
     else:
         assert STORE not in cluster.workloads or cluster.workloads[STORE].replicas == 0, "nobody uses what is put back"

@@ -6,6 +6,7 @@ import pytest
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster, FakeHelper
 from project_migration.engine.effects import Rights
+from project_migration.engine.itinerary import MIGRATE
 from project_migration.engine.names import Key
 from project_migration.engine.world import ClaimFacts, NamespaceFacts
 from project_migration.model.document import Mode
@@ -33,7 +34,7 @@ def test_a_migration_succeeds_and_workloads_come_back() -> None:
     key = cluster.add(a_document())
     status = run(cluster, key)
     assert status.phase == "Succeeded", status.failure
-    assert [step.state for step in status.steps] == [State.SUCCEEDED] * 11
+    assert [step.state for step in status.steps] == [State.SUCCEEDED] * len(MIGRATE)
     assert status.progress.percent == 100
     assert status.result is not None
     assert not cluster.helpers
@@ -331,7 +332,7 @@ def test_one_event_a_transition() -> None:
     run(cluster, cluster.add(a_document()))
     found = [(event.reason, event.message) for _, event in cluster.events]
     assert len(found) == len(set(found)), "no event comes twice"
-    assert sum(reason == "StepFinished" for reason, _ in found) == 11
+    assert sum(reason == "StepFinished" for reason, _ in found) == len(MIGRATE)
     assert sum(reason == "Succeeded" for reason, _ in found) == 1
 
 
@@ -389,3 +390,24 @@ def test_a_workspace_that_is_refused_ends_the_wait_and_says_why() -> None:
     status = run(cluster, key)
     assert (status.phase, status.failure_reason) == ("Failed", "HelperRefused")
     assert "exceeded quota: storage=1Ti" in status.failure
+
+
+def test_a_held_target_that_is_scaled_up_after_the_end_is_taken_down_again() -> None:
+    cluster = a_cluster()
+    cluster.behaviours["copy", "home"] = [Behaviour.FAIL]
+    key = cluster.add(a_document(onFailure="Halt"))
+    run(cluster, key)
+    store = cluster.workloads[STORE]
+    store.replicas, store.version = 2, store.version + 1
+    settle(cluster, key)
+    assert store.replicas == 0
+    assert_workloads_are_back(cluster, cluster.migrations[key].status)
+
+
+@pytest.mark.parametrize(("skew", "words"), [(75.0, "75s ahead of"), (-300.0, "300s behind"), (20.0, ""), (None, "")])
+def test_a_clock_that_differs_is_a_warning_and_no_more(skew: float | None, words: str) -> None:
+    cluster = a_cluster()
+    cluster.clock_skew = skew
+    status = run(cluster, cluster.add(a_document()))
+    assert status.phase == "Succeeded"
+    assert [words in warning for warning in status.warnings] == ([True] if words else [])

@@ -28,6 +28,7 @@ from project_migration.engine.effects import (
     TakeLease,
 )
 from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.queue import QueueEntry, place, standing
 from project_migration.engine.world import (
     ClaimFacts,
     HelperFacts,
@@ -37,6 +38,7 @@ from project_migration.engine.world import (
     NamespaceFacts,
     PodFacts,
     Questions,
+    QueueFacts,
     WorkloadFacts,
     World,
 )
@@ -52,6 +54,8 @@ class Behaviour(StrEnum):
     SUCCEED = "succeed"
     FAIL = "fail"
     FAIL_PASSING = "fail passing"
+    CHANGED = "changed"
+    """Something wrote to the source while it was read."""
     CRASH = "crash"
     """Its program exits, with 0 even, and leaves no record."""
     LIE = "lie"
@@ -122,6 +126,11 @@ class FakeCluster:
     helpers: dict[str, FakeHelper] = field(default_factory=dict)
     leases: dict[str, FakeLease] = field(default_factory=dict)
     namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
+    clock_skew: float | None = None
+    limit: int = 0
+    """How many migrations may run at the same time; 0 is no limit."""
+    copied: dict[str, int] = field(default_factory=dict)
+    """By step: how many objects a helper says that it copied; unsaid when left out."""
     behaviours: dict[tuple[str, str], list[Behaviour]] = field(default_factory=dict)
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
@@ -189,8 +198,9 @@ class FakeCluster:
     def _result(self, helper: FakeHelper, behaviour: Behaviour) -> tuple[Record | None, Failure | None]:
         digest = helper.spec.request.digest
         match behaviour:
-            case Behaviour.SUCCEED:
-                return self._record(helper), None
+            case Behaviour.SUCCEED | Behaviour.CHANGED:
+                changed = behaviour is Behaviour.CHANGED
+                return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
             case Behaviour.FAIL:
@@ -212,13 +222,24 @@ class FakeCluster:
             }
             for root, found in self.facts.get(request.unit, {}).items():
                 facts[root].update(found)
+        copied = {"copied": self.copied[request.step]} if request.step in self.copied else {}
         return Record(
             request.digest,
             Outcome.SUCCEEDED,
-            counts={"entries": 3, "bytes": 30, "targetEmpty": int(bool(facts.get("target", {}).get("empty")))},
+            counts={
+                "entries": 3,
+                "bytes": 30,
+                "targetEmpty": int(bool(facts.get("target", {}).get("empty"))),
+                **copied,
+            },
             digest=f"sha256:{request.unit}",
             facts=facts,
         )
+
+    def _changed(self, helper: FakeHelper) -> Record:
+        counts = {**self._record(helper).counts, "changed": 1}
+        digest = helper.spec.request.digest
+        return Record(digest, Outcome.FAILED, str(Reason.SOURCE_CHANGED), "1 changed", passing=True, counts=counts)
 
     def _tell(self, what: str, thing: object) -> None:
         if self.watcher is not None:
@@ -275,8 +296,25 @@ class FakeBackend:
                 if name in cluster.leases
             },
             namespace=cluster.namespace,
+            clock_skew=cluster.clock_skew,
+            queue=self._queue(migration) if questions.queue and cluster.limit else None,
         )
         return world.with_refusals(questions, self._refusals)
+
+    def _queue(self, migration: Migration) -> QueueFacts:
+        others = (
+            QueueEntry(
+                other.uid,
+                other.uid,  # made in this order
+                standing(
+                    other.status,
+                    suspended=other.document.spec.suspend,
+                    given_up=other.document.spec.cancel or other.deleting_since is not None,
+                ),
+            )
+            for other in self.cluster.migrations.values()
+        )
+        return place(migration.uid, others, self.cluster.limit)
 
     def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
         self.cluster.offered.extend(specs)

@@ -1,4 +1,4 @@
-"""`cancel`, `retry`, `release` and `forget`: commands that decide about a migration."""
+"""`approve`, `cancel`, `retry`, `release` and `forget`: commands that decide about a migration."""
 
 from __future__ import annotations
 
@@ -19,9 +19,38 @@ from project_migration.engine.itinerary import end_of
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
+from project_migration.model.document import CutoverMode
 from project_migration.model.labels import RELEASE, RETRY, ROLLBACK
 from project_migration.observing.report.account import account
 from project_migration.observing.report.words import workload_words
+
+
+@click.command()
+@which_options
+@click.pass_context
+@spoken
+def approve(context: click.Context, asked: Asked) -> None:
+    """Let the cut-over begin, of a migration that waits for that (cutover.mode Manual). It cannot be taken back.
+
+    From then on the source's workloads rest. Said early, it holds for when the migration is ready.
+
+    \b
+    Examples:
+      kubectl project-migration approve vision -n ml
+      project-migration approve --state /var/lib/project-migration/ml-vision
+    """
+    which = asked.which()
+    before = which.load()
+    end = end_of(before.status)
+    if end is not None:
+        raise Trouble(f"it has ended already ({end}): there is nothing to approve")
+    if before.document is not None and before.document.spec.cutover.mode is not CutoverMode.MANUAL:
+        mode = before.document.spec.cutover.mode
+        raise Trouble(f"its cut-over waits for nobody: cutover.mode is {mode}")
+    which.set_once("cutover.approved")
+    migration = _go_on(which, "Its cut-over is approved; see it with `watch`.")
+    if migration is not None:
+        context.exit(exit_code(end_of(migration.status)))
 
 
 @click.command()

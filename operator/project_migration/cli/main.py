@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from project_migration import __version__
-from project_migration.cli.change import cancel, forget, release, retry, rollback, undo
+from project_migration.cli.change import approve, cancel, forget, release, retry, rollback, undo
 from project_migration.cli.learn import PROGRAM, completion, crd, explain
 from project_migration.cli.look import report, status, watch
 from project_migration.cli.plan import plan
@@ -38,7 +38,7 @@ def cli() -> None:
 
 
 LOOKING = (plan, run, status, watch, report)
-CHANGING = (cancel, retry, rollback, undo, release, forget)
+CHANGING = (approve, cancel, retry, rollback, undo, release, forget)
 LEARNING = (explain, crd, completion)
 
 for _command in (*LOOKING, *CHANGING, *LEARNING):

@@ -20,6 +20,7 @@ from project_migration.cli.documents import read_file
 from project_migration.cli.endings import as_json, exit_code, remedy
 from project_migration.cli.errors import spoken
 from project_migration.cli.follow import Interruption, follow
+from project_migration.engine.estimate import Estimate
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
@@ -28,7 +29,7 @@ from project_migration.model.quantities import human_bytes
 from project_migration.model.status import UnitStatus
 from project_migration.observing.display import display_for
 from project_migration.observing.report.account import account
-from project_migration.observing.report.estimate import Estimate, estimate
+from project_migration.observing.report.estimate import estimate
 from project_migration.observing.report.words import headline, left_out_sentence, planned_words, whole_seconds
 
 

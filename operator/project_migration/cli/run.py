@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.places import default_state_dir
+from project_migration.backends.local.state import StateDirectory
 from project_migration.cli.console import console
 from project_migration.cli.documents import read_file
 from project_migration.cli.endings import as_json, exit_code, say_end, say_interrupted
@@ -18,8 +20,11 @@ from project_migration.cli.follow import Interruption, follow
 from project_migration.cli.locking import locked
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.names import Key
+from project_migration.engine.windows import past
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
+from project_migration.model.document import Document
+from project_migration.model.errors import DocumentError, Reason
 from project_migration.model.labels import RETRY
 from project_migration.observing.display import display_for
 from project_migration.observing.report import render
@@ -82,6 +87,8 @@ def run(
     state_dir = (state or default_state_dir(key)).absolute()
     talk = console(quiet=output == "json")
     with locked(state_dir):
+        if not StateDirectory(state_dir).exists:
+            refuse_the_past(document)
         backend = LocalBackend(document, state_dir, binds)
         migration = begin_again(backend, talk)
         if migration is None:
@@ -89,6 +96,13 @@ def run(
     if output == "json":
         print(as_json(migration))
     context.exit(exit_code(end_of(migration.status)))
+
+
+def refuse_the_past(document: Document) -> None:
+    """Raises DocumentError when a migration that begins now could never cut over as it says."""
+    over = past(document.spec.cutover, datetime.now(UTC))
+    if over:
+        raise DocumentError((f"spec.cutover: {Reason.CUTOVER_IN_THE_PAST}: {over}",))
 
 
 def carry(backend: LocalBackend, talk: Console, *, quiet: bool = False, report: Path | None = None) -> Migration:

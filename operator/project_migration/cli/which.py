@@ -28,7 +28,7 @@ class Which(Protocol):
         """Raises Gone, PassingError."""
 
     def set_once(self, field: str) -> None:
-        """A field of the spec that goes from false to true: cancel, undo."""
+        """A field of the spec that goes from false to true: cancel, undo, cutover.approved."""
 
     def annotate(self, annotations: Mapping[str, str]) -> None: ...
 
@@ -71,7 +71,10 @@ class InCluster:
         return self._cluster.load(self._key)
 
     def set_once(self, field: str) -> None:
-        self._cluster.set_spec(self._key, {field: True})
+        value: Any = True
+        for part in reversed(field.split(".")):
+            value = {part: value}
+        self._cluster.set_spec(self._key, value)
 
     def annotate(self, annotations: Mapping[str, str]) -> None:
         self._cluster.annotate(self._key, annotations)

@@ -13,9 +13,14 @@ from project_migration.engine.effects import volume_key
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import BACKUP_UNIT, VolumeUse
 from project_migration.engine.step import Context
+from project_migration.engine.windows import in_the_past
 from project_migration.engine.world import ClaimFacts, PodFacts
 from project_migration.model.document import Side
 from project_migration.model.errors import Failure, Reason
+from project_migration.model.status import WARNINGS_LIMIT
+
+#: How far two clocks may differ before a person is told.
+CLOCK_SKEW_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,12 @@ def admission_takes_helpers(context: Context) -> Iterator[Finding]:
         yield Finding(failure)
 
 
+def cutover_lies_ahead(context: Context) -> Iterator[Finding]:
+    failure = in_the_past(context)
+    if failure is not None:
+        yield Finding(failure)
+
+
 CHAIN: tuple[Check, ...] = (
     other_namespaces_consent,
     claims_exist,
@@ -151,6 +162,7 @@ CHAIN: tuple[Check, ...] = (
     users_of_claims_will_rest,
     one_node_can_mount_both,
     admission_takes_helpers,
+    cutover_lies_ahead,
 )
 
 
@@ -161,7 +173,24 @@ def doubts(context: Context) -> tuple[str, ...]:
         facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
         for suspect in facts.suspects if facts else ():
             told.append(f"{workload.kind} {workload.name} may be scaled back by {suspect}")
-    return tuple(told[:20])
+    if context.spec.transfer.pre_copy and context.spec.backup is not None and not context.spec.transfer.delete:
+        told.append(
+            "what goes from the source after a warm copy stays on a target that was not empty: set transfer.delete,"
+            " or leave transfer.preCopy out"
+        )
+    told.extend(clock_agrees(context))
+    return tuple(told[:WARNINGS_LIMIT])
+
+
+def clock_agrees(context: Context) -> Iterator[str]:
+    """Waits, windows and the moments in a status are told by the operator's clock, everything else by the cluster's."""
+    skew = context.world.clock_skew
+    if skew is not None and abs(skew) > CLOCK_SKEW_SECONDS:
+        way = "ahead of" if skew > 0 else "behind"
+        yield (
+            f"the operator's clock is {abs(skew):.0f}s {way} the API server's: moments in the status, and those of"
+            " cutover, are told by the operator's"
+        )
 
 
 def run_checks(context: Context) -> tuple[Finding, ...]:

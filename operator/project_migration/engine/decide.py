@@ -15,13 +15,15 @@ from project_migration.engine.effects import Announce, DropFinalizer, Effect, En
 from project_migration.engine.itinerary import AFTERWARDS, STEPS, TABLES, THERE, VERSION, Itinerary, end_of
 from project_migration.engine.platform import Platform
 from project_migration.engine.progress import with_progress
+from project_migration.engine.queue import at_the_start, waits_its_turn
 from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, begun, finished, with_step
+from project_migration.engine.steps.cutover import missed
 from project_migration.engine.steps.ending import drop_locks, remove_helpers
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.steps.quiesce import broken_rest, ref_of
 from project_migration.engine.steps.resume import SETTLED, bring_back
 from project_migration.engine.world import Migration, Questions, World
-from project_migration.model.conditions import End, Summary, with_conditions
+from project_migration.model.conditions import QUEUED, End, Summary, with_conditions
 from project_migration.model.document import Mode, OnFailure
 from project_migration.model.errors import REMEDIES, Failure, Reason
 from project_migration.model.labels import RELEASE, RETRY, ROLLBACK
@@ -220,6 +222,8 @@ def ask(view: View) -> Questions:
             leases=frozenset(view.status.locks),
         )
     questions = step.ask(view)
+    if at_the_start(view.status):
+        questions |= Questions(queue=True)
     if step.needs_quiet:
         questions |= Questions(workloads=frozenset(ref_of(w) for w in view.status.workloads))
     return questions
@@ -242,10 +246,14 @@ def _stroke(context: Context, step: Step) -> Decision:
     """Lets the step at work advance, and enters what came of it."""
     now = stamp(context.now)
     entered = context.step(step.id)
+    queued = waits_its_turn(context) if missed(context) is None else ""
+    if queued:
+        waiting = with_step(context.status, entered.model_copy(update={"message": queued}))
+        return _entered(context, waiting, (), context.pace.queue, phase=QUEUED)
     if entered.state is State.PENDING:
         entered = entered.model_copy(update={"state": State.RUNNING, "started_at": now})
         context = context.with_status(with_step(context.status, entered))
-    broken = broken_rest(context) if step.needs_quiet else None
+    broken = missed(context) or (broken_rest(context) if step.needs_quiet else None)
     outcome = Outcome.fail(context.status, broken) if broken else step.advance(context)
     after = next(found for found in outcome.status.steps if found.id == step.id)
     match outcome.verdict:
@@ -290,7 +298,9 @@ def _failed(context: Context, status: Status, outcome: Outcome) -> Decision:
     return _entered(context, noted, outcome.effects, 0.0)
 
 
-def _entered(context: Context, status: Status, effects: Sequence[Effect], again_in: float) -> Decision:
+def _entered(
+    context: Context, status: Status, effects: Sequence[Effect], again_in: float, *, phase: str = ""
+) -> Decision:
     """The status with phase, progress and conditions as its steps say; ended when no step is left."""
     now = stamp(context.now)
     step = current(status)
@@ -298,13 +308,12 @@ def _entered(context: Context, status: Status, effects: Sequence[Effect], again_
         status = status.model_copy(update={"finished_at": now})
     end = end_of(status)
     at_work = next((found for found in status.steps if step and found.id == step.id), None)
-    status = status.model_copy(
-        update={"phase": str(end) if end else step.phase if step else "Pending", "step": _position(status)}
-    )
+    phase = str(end) if end else phase or (step.phase if step else "Pending")
+    status = status.model_copy(update={"phase": phase, "step": _position(status)})
     status = with_progress(status, now=context.now, pace=context.pace.helper)
     summary = Summary(
         end=end,
-        reason=status.failure_reason or (str(end) if end else step.phase if step else "Pending"),
+        reason=status.failure_reason or phase,
         message=_words(status, end, at_work.message if at_work else ""),
     )
     generation = context.migration.generation
@@ -374,10 +383,10 @@ def _announcements(before: Status, after: Status) -> tuple[Announce, ...]:
     found.extend(
         Announce("Warned", words[:1000], warning=True) for words in after.warnings if words not in before.warnings
     )
-    attempts = {(step.id, unit.name): unit.attempt for step in before.steps for unit in step.units}
+    attempts = {(s.id, s.pass_number, unit.name): unit.attempt for s in before.steps for unit in s.units}
     for step in after.steps:
         for unit in step.units:
-            if unit.attempt > attempts.get((step.id, unit.name), unit.attempt):
+            if unit.attempt > attempts.get((step.id, step.pass_number, unit.name), unit.attempt):
                 found.append(Announce("Retried", f"{step.id} {unit.name}: {unit.message}"[:1000], warning=True))
     if after.finished_at and not before.finished_at:
         bad = after.phase in (End.FAILED, End.CANCELLED)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 
 from project_migration.engine.step import Step
+from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack
 from project_migration.engine.steps.lock import Lock
 from project_migration.engine.steps.plan import Plan
+from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
 from project_migration.engine.steps.resume import Resume
@@ -41,6 +43,8 @@ MIGRATE: tuple[Step, ...] = (
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
     BackUp(),  # what the target holds lies in the backup
     ProveBackup(),  # and was read back; what a rollback can rest on is written down
+    PreCopy(),  # most of it is on the target, while users still work on the source
+    AwaitCutover(),  # a person, or the clock, lets the stop begin
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
     Copy(),  # everything is on the target
     Verify(),  # and it is the same, seen with fresh eyes

@@ -74,9 +74,12 @@ class Platform(Protocol):
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Proves that they are. A unit without work was proved by its restore."""
 
-    def copies(self, spec: Spec, *, share: int, empty: frozenset[str]) -> tuple[UnitWork, ...]:
-        """Moves it. ``share``: how many of these run at the same time, for limits that they have to share;
-        ``empty``: units whose targets have to be found empty, because nothing of them is kept."""
+    def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
+        """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.
+
+        ``empty``: units whose targets have to be found empty but for this migration's own work, because nothing of
+        them is kept. ``warm``: the source is in use, and another copy follows; only what can be copied so.
+        """
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""

@@ -24,6 +24,7 @@ class Pace:
     helper: float = 2.0
     wait: float = 1.0
     lock: float = 5.0
+    queue: float = 10.0
     parallel_helpers: int = 4
 
 

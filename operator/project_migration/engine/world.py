@@ -139,6 +139,17 @@ class NamespaceFacts:
     terminating: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """Who else there is, where the operator limits how many migrations run at the same time."""
+
+    limit: int
+    running: int
+    """Others that are under way and count."""
+    ahead: int
+    """Others that have not begun and were made before this one."""
+
+
 Offer = Callable[["World"], tuple[HelperSpec, ...]]
 
 
@@ -155,6 +166,8 @@ class Questions:
     """Helpers to offer to admission, without making them, as they will be in the world that was found."""
     other_namespaces: frozenset[str] = frozenset()
     """Namespaces whose consent is in question."""
+    queue: bool = False
+    """Whether it may begin, beside the others that there are."""
 
     def __or__(self, other: Questions) -> Questions:
         return Questions(
@@ -164,6 +177,7 @@ class Questions:
             namespace=self.namespace or other.namespace,
             dry_run=self.dry_run + other.dry_run,
             other_namespaces=self.other_namespaces | other.other_namespaces,
+            queue=self.queue or other.queue,
         )
 
 
@@ -186,6 +200,10 @@ class World:
     workload's reference in words. Known to this operator only, and for some minutes."""
     consenting: frozenset[str] = frozenset()
     """Of the other namespaces asked about, those that allow this one."""
+    clock_skew: float | None = None
+    """Seconds by which the operator's clock is ahead of the API server's; None where there is none to compare."""
+    queue: QueueFacts | None = None
+    """None where nothing limits how many run, or nobody asked."""
 
     def with_refusals(
         self, questions: Questions, refuse: Callable[[tuple[HelperSpec, ...]], Mapping[str, Failure]]

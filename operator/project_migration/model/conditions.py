@@ -12,6 +12,12 @@ from enum import StrEnum
 from project_migration.model.errors import Reason
 from project_migration.model.status import Condition, Status, WorkloadState
 
+#: The phase, the reason and the condition of a migration that waits for its cut-over.
+AWAITING_CUTOVER = "AwaitingCutover"
+
+#: The same of one that has not begun, since as many run as the operator allows.
+QUEUED = "Queued"
+
 
 class End(StrEnum):
     """How a migration ended; the reason of its Ready condition."""
@@ -46,6 +52,8 @@ def with_conditions(status: Status, summary: Summary, *, generation: int, now: s
         wanted["TargetHeld"] = (True, str(Reason.TARGET_HELD), f"{', '.join(held)} stay down")
     if Reason.TARGET_LOCKED in summary.message and summary.end is None:
         wanted["TargetLocked"] = (True, str(Reason.TARGET_LOCKED), summary.message)
+    if summary.reason in (AWAITING_CUTOVER, QUEUED) and summary.message and summary.end is None:
+        wanted[summary.reason] = (True, summary.reason, summary.message)
     before = {condition.type: condition for condition in status.conditions}
     conditions = tuple(
         _condition(name, value, reason, message, before.get(name), generation, now)

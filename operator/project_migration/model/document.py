@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from project_migration.model.quantities import DURATION_PATTERN, QUANTITY_PATTERN
@@ -32,6 +32,7 @@ Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, min_length
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Id = Annotated[int, Field(ge=0, le=4_294_967_294)]
+Moment = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 40})]
 
 
 def cel(rule: str, message: str, field: str = "") -> dict[str, str]:
@@ -204,6 +205,9 @@ class Transfer(Model):
     """At most so many bytes a second, for the whole migration."""
     verify: Verify = Verify.CHECKSUM
     """Checksum reads the content of both sides again; Metadata compares types, sizes, times, modes and owners."""
+    pre_copy: Annotated[int, Field(ge=0, le=10)] = 0
+    """How often, at most, files are copied while the source is still in use (warm copies): what then remains for the
+    cut-over is what changed since. What changes while it is read is left to the next copy."""
     delete: bool = False
     """Whether files that only the target has are removed. Without it they are left and counted."""
 
@@ -265,6 +269,31 @@ class Backup(Model):
 class OnFailure(StrEnum):
     ROLLBACK = "Rollback"
     HALT = "Halt"
+
+
+class CutoverMode(StrEnum):
+    IMMEDIATE = "Immediate"
+    MANUAL = "Manual"
+    AT = "At"
+
+
+class Cutover(Model):
+    """When the source is taken from its users: everything before that is done while they work."""
+
+    mode: CutoverMode = CutoverMode.IMMEDIATE
+    """Immediate goes on as soon as all is ready; Manual waits until approved is true; At waits for the moment in at."""
+    at: Moment | None = None
+    """The earliest moment of the cut-over in mode At, such as 2026-03-01T02:00:00Z. It has to lie ahead."""
+    not_after: Moment | None = None
+    """The window's end: a cut-over that has not begun by then does not begin, and the migration ends CutoverMissed."""
+    approved: Annotated[bool, Field(json_schema_extra=once_true("approved"))] = False
+    """Whether a person lets the cut-over begin, in mode Manual. It cannot be taken back."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("!has(self.mode) || self.mode != 'At' || has(self.at)", "mode At needs a moment in at", ".at"),
+        )
+    )
 
 
 class Timeouts(Model):
@@ -383,6 +412,8 @@ class Spec(Model):
     on_failure: OnFailure = OnFailure.ROLLBACK
     """Rollback puts the target back as it was when the migration fails or is cancelled after it began to write;
     Halt leaves the target as it is, with its workloads down, until a retry, a rollback or a release."""
+    cutover: Cutover = Cutover()
+    """When the source is taken from its users."""
     timeouts: Timeouts = Timeouts()
     """How long the migration waits for what is not in its hands."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3

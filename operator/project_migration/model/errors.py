@@ -53,6 +53,8 @@ class Reason(StrEnum):
     HELPER_CRASHED = "HelperCrashed"
     HELPER_STUCK = "HelperStuck"
     SOURCE_CHANGED = "SourceChanged"
+    CUTOVER_IN_THE_PAST = "CutoverInThePast"
+    CUTOVER_MISSED = "CutoverMissed"
     NOT_PRESERVED = "NotPreserved"
     COPY_INCOMPLETE = "CopyIncomplete"
     IO_ERROR = "IOError"
@@ -115,6 +117,9 @@ REMEDIES: dict[Reason, str] = {
     Reason.HELPER_CRASHED: "The last lines in the message say why; report it when they name our own code.",
     Reason.HELPER_STUCK: "A helper's pod does not end (its node may be gone): remove the pod by force, then retry.",
     Reason.SOURCE_CHANGED: "Stop what writes to the source (quiesce.workloads), then retry.",
+    Reason.CUTOVER_IN_THE_PAST: "Give a moment that lies ahead in cutover.at or cutover.notAfter, or leave it out;"
+    " then retry.",
+    Reason.CUTOVER_MISSED: "Set cutover.notAfter to a later moment, or leave it out; then retry.",
     Reason.NOT_PRESERVED: "Allow the right that is missing, use a target that keeps the attribute, or"
     " exclude the objects.",
     Reason.COPY_INCOMPLETE: "The named objects could not be copied: mend or exclude them, then retry.",

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from project_migration.model import document as models
-from project_migration.model.document import Document, OwnershipMode, Spec, Volume, VolumePair
+from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, Volume, VolumePair
 from project_migration.model.errors import DocumentError
 
 LATER = tuple(name for name in models.PLATFORMS if name != "volumes")
@@ -95,6 +95,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     yield from _workspace(spec, local=local)
     yield from _ownership(spec)
     yield from _backup(spec, local=local)
+    yield from _cutover(spec)
     if spec.volumes is None:
         return
     pairs = spec.volumes.pairs
@@ -164,6 +165,14 @@ def _ownership(spec: Spec) -> Iterator[str]:
         yield "spec.ownership: mode Set needs uid and gid"
     if ownership.mode is OwnershipMode.HELPER and ownership.uid == 0:
         yield "spec.ownership.uid: a helper never runs as user 0 in mode Helper"
+
+
+def _cutover(spec: Spec) -> Iterator[str]:
+    cutover = spec.cutover
+    if cutover.mode is CutoverMode.AT and cutover.at is None:
+        yield "spec.cutover.at: mode At needs a moment in at"
+    if cutover.at is not None and cutover.not_after is not None and cutover.not_after <= cutover.at:
+        yield "spec.cutover.notAfter: the window's end must lie after cutover.at"
 
 
 def _volume(where: str, volume: Volume, *, namespace: str, local: bool) -> Iterator[str]:

@@ -18,6 +18,8 @@ Short = Annotated[str, StringConstraints(max_length=253)]
 Names = Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Field(max_length=20)]
 Counts = Annotated[dict[Short, int], Field(max_length=40)]
 
+WARNINGS_LIMIT = 20
+
 
 class StatusModel(Model):
     #: A newer operator may have written fields that this one does not know.
@@ -85,6 +87,8 @@ class StepStatus(StatusModel):
     finished_at: Short | None = None
     reason: Short = ""
     message: Text = ""
+    pass_number: int = 0
+    """Of warm copies: which of them is at work, or was the last."""
     units: Annotated[tuple[UnitStatus, ...], Field(max_length=100)] = ()
 
     def unit(self, name: str) -> UnitStatus | None:
@@ -230,6 +234,6 @@ class Status(StatusModel):
     """The last value of the annotation migration.mlops.dev/rollback that was acted on."""
     handled_release: Text = ""
     """The last value of the annotation migration.mlops.dev/release that was acted on."""
-    warnings: Annotated[tuple[Text, ...], Field(max_length=20)] = ()
+    warnings: Annotated[tuple[Text, ...], Field(max_length=WARNINGS_LIMIT)] = ()
     """What a person should know and that stops nothing."""
     result: Result | None = None

@@ -65,8 +65,9 @@ def transition(old: Status, new: Status) -> Transition:
         if ended and step.started_at and step.finished_at:
             seconds = (moment(step.finished_at) - moment(step.started_at)).total_seconds()
             steps.append(StepEnded(step.id, step.state, max(0.0, seconds)))
+        same_pass = earlier is not None and earlier.pass_number == step.pass_number
         for unit in step.units:
-            was = earlier.unit(unit.name) if earlier else None
+            was = earlier.unit(unit.name) if earlier and same_pass else None
             helpers += _attempts(step, was, unit)
             copied += _copied(step, was, unit)
     return Transition(tuple(steps), tuple(helpers), copied)

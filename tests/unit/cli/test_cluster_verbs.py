@@ -27,6 +27,7 @@ class ApiServer:
 
     def __init__(self) -> None:
         self.status: dict[str, Any] | None = samples.at_work().status.model_dump(mode="json", by_alias=True)
+        self.spec: dict[str, Any] = {}
         self.requests: list[tuple[str, str, str, Any]] = []
         owner = self
 
@@ -59,7 +60,7 @@ class ApiServer:
 
     def migration(self) -> dict[str, Any]:
         pair = {"name": "data", "source": {"claimName": "old"}, "target": {"claimName": "new"}}
-        spec = {"volumes": {"pairs": [pair]}, "workspace": {"claimName": "work"}}
+        spec = {"volumes": {"pairs": [pair]}, "workspace": {"claimName": "work"}, **self.spec}
         metadata = {"name": "vision", "namespace": "ml", "uid": "u", "resourceVersion": "7", "generation": 1}
         kind = {"apiVersion": "migration.mlops.dev/v1alpha1", "kind": "ProjectMigration"}
         return {**kind, "metadata": metadata, "spec": spec, "status": self.status}
@@ -96,6 +97,15 @@ def test_cancel_sets_the_field_and_nothing_else(server: ApiServer) -> None:
     method, path, content, body = server.requests[-1]
     assert (method, path, content) == ("PATCH", PATH, "application/merge-patch+json")
     assert body == {"spec": {"cancel": True}}
+
+
+def test_approve_sets_its_field_and_no_other_of_the_cut_over(server: ApiServer) -> None:
+    server.spec = {"cutover": {"mode": "Manual"}}
+    result = call("approve", "vision")
+    assert (result.exit_code, "see it with `watch`" in result.output) == (0, True), result.output
+    method, path, content, body = server.requests[-1]
+    assert (method, path, content) == ("PATCH", PATH, "application/merge-patch+json")
+    assert body == {"spec": {"cutover": {"approved": True}}}
 
 
 @pytest.mark.parametrize(("verb", "annotation"), [("retry", RETRY), ("release", RELEASE)])

@@ -26,6 +26,7 @@ VERBS = (
     "status",
     "watch",
     "report",
+    "approve",
     "cancel",
     "retry",
     "rollback",
@@ -51,9 +52,9 @@ def state(own_home: Path, tmp_path: Path) -> Path:
     return own_home / "ml-vision"
 
 
-def keep(state: Path, tmp_path: Path, status: samples.Status | None = None) -> LocalBackend:
+def keep(state: Path, tmp_path: Path, status: samples.Status | None = None, **spec: object) -> LocalBackend:
     pair = {"name": "data", "source": {"path": f"{tmp_path}/old"}, "target": {"path": f"{tmp_path}/new"}}
-    data = {"metadata": {"name": "vision", "namespace": "ml"}, "spec": {"volumes": {"pairs": [pair]}}}
+    data = {"metadata": {"name": "vision", "namespace": "ml"}, "spec": {"volumes": {"pairs": [pair]}, **spec}}
     backend = LocalBackend(Document.model_validate(data), state)
     if status is not None:
         backend.save(backend.load(backend.key), status)
@@ -112,13 +113,13 @@ def test_bash_can_read_its_completion() -> None:
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["status", "watch", "report", "cancel", "retry", "release"])
+@pytest.mark.parametrize("verb", ["status", "watch", "report", "approve", "cancel", "retry", "release"])
 def test_a_directory_without_a_migration_is_said_to_be_that(verb: str, state: Path) -> None:
     result = call(verb, "--state", state)
     assert (result.exit_code, result.stderr.strip()) == (1, f"✗ there is no migration in {state}")
 
 
-@pytest.mark.parametrize("verb", ["watch", "report", "cancel", "retry", "release"])
+@pytest.mark.parametrize("verb", ["watch", "report", "approve", "cancel", "retry", "release"])
 @pytest.mark.parametrize("arguments", [[], ["vision", "--state", "/x"]])
 def test_a_migration_is_named_in_one_way(verb: str, arguments: list[str]) -> None:
     result = call(verb, *arguments)
@@ -258,3 +259,37 @@ def test_the_kubectl_plugin_is_the_same_program() -> None:
 def test_looking_at_this_machine_does_not_load_the_cluster_s_client() -> None:
     program = "import sys; import project_migration.cli.main; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_an_approval_is_left_to_the_run_that_is_at_work(state: Path, tmp_path: Path) -> None:
+    backend = keep(state, tmp_path, samples.at_work().status, cutover={"mode": "Manual"})
+    before = backend.load(backend.key)
+    with locked(state):
+        result = call("approve", "--state", state)
+    migration = backend.load(backend.key)
+    assert (result.exit_code, "see it with `watch`" in result.output) == (0, True)
+    assert migration.document is not None
+    assert migration.document.spec.cutover.approved
+    assert migration.generation == before.generation + 1
+
+
+def test_what_waits_for_nobody_cannot_be_approved(state: Path, tmp_path: Path) -> None:
+    backend = keep(state, tmp_path, samples.at_work().status)
+    result = call("approve", "--state", state)
+    assert (result.exit_code, "cutover.mode is Immediate" in result.stderr) == (1, True)
+    backend.save(backend.load(backend.key), samples.failed().status)
+    assert "there is nothing to approve" in call("approve", "--state", state).stderr
+
+
+@pytest.mark.parametrize(
+    "cutover", [{"mode": "At", "at": "2020-01-01T00:00:00Z"}, {"notAfter": "2020-01-01T00:00:00Z"}]
+)
+def test_a_cut_over_in_the_past_is_a_wrong_document(cutover: dict[str, str], state: Path, tmp_path: Path) -> None:
+    pair = {"name": "data", "source": {"path": f"{tmp_path}/old"}, "target": {"path": f"{tmp_path}/new"}}
+    spec = {"volumes": {"pairs": [pair]}, "cutover": cutover}
+    (tmp_path / "document.yaml").write_text(
+        yaml.safe_dump({"metadata": {"name": "vision", "namespace": "ml"}, "spec": spec})
+    )
+    result = call("run", tmp_path / "document.yaml", "--state", state)
+    assert (result.exit_code, "CutoverInThePast" in result.stderr) == (2, True), result.output
+    assert not (state / "state.json").exists()

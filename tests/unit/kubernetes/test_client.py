@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -33,6 +35,7 @@ class Server:
         self.answers: list[tuple[int, Any]] = []
         self.asked: list[tuple[str, str, dict[str, list[str]], dict[str, str], Any]] = []
         self.port = 0
+        self.date: str | None = None
 
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         length = int(handler.headers.get("Content-Length") or 0)
@@ -60,6 +63,9 @@ def server() -> Iterator[Server]:
             found.handle(self)
 
         do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of the base class
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(timestamp) if found.date is None else found.date
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -177,3 +183,18 @@ def test_many_objects_are_one_list(server: Server, client: Client) -> None:
 
 def test_names_cannot_leave_their_path() -> None:
     assert PODS.path("ml", "../secrets/x", "log") == "/api/v1/namespaces/ml/pods/..%2Fsecrets%2Fx/log"
+
+
+@pytest.mark.parametrize("skew", [0, -3600, 90])
+def test_the_api_server_s_clock_is_compared_with_ours(server: Server, client: Client, skew: int) -> None:
+    assert client.clock_skew is None
+    server.date = formatdate(time.time() - skew, usegmt=True)
+    client.get("/x")
+    assert client.clock_skew == pytest.approx(skew, abs=2)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_an_answer_without_a_date_says_nothing_of_clocks(server: Server, client: Client, date: str) -> None:
+    server.date = date
+    client.get("/x")
+    assert client.clock_skew is None

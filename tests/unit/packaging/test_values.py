@@ -22,9 +22,6 @@ OPEN = {
     "labels",
 }
 
-#: What the operator reads and the chart does not offer: it says itself that it does nothing with it yet.
-NOT_OFFERED = {"max_migrations"}
-
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
 
 
@@ -67,7 +64,7 @@ def test_a_misspelt_value_is_refused():
 
 
 def test_every_setting_of_the_operator_is_set_by_the_chart_and_by_the_manifests():
-    fields = {field.upper() for field in Settings.model_fields.keys() - NOT_OFFERED}
+    fields = {field.upper() for field in Settings.model_fields}
     assert variables(template("deployment.yaml")) == fields
     [container] = operator()["containers"]
     assert variables(" ".join(variable["name"] for variable in container["env"])) == fields
@@ -90,6 +87,7 @@ def test_the_manifests_settings_are_read_without_complaint():
         ("resyncSeconds", "resync_seconds"),
         ("sweepSeconds", "sweep_seconds"),
         ("helperPollSeconds", "helper_poll_seconds"),
+        ("maxConcurrentMigrations", "max_concurrent_migrations"),
         ("requestTimeoutSeconds", "request_timeout_seconds"),
     ],
 )

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -125,6 +127,8 @@ class Client:
         self._host = str(self._configuration.host).rstrip("/")
         self._pool: urllib3.PoolManager = RESTClientObject(self._configuration).pool_manager
         self._timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=timeout_seconds)
+        self.clock_skew: float | None = None
+        """Seconds by which our clock was ahead of the API server's when it last answered; None when it never said."""
 
     def get(self, path: str, **query: object) -> Json:
         return _decoded(self._call("GET", path, query))
@@ -204,9 +208,15 @@ class Client:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise PassingError(f"the API server does not answer ({method} {path}): {error}") from error
+        self._compare_clocks(answer.headers.get("Date"))
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise _problem(method, path, answer.status, answer.data)
         return answer.data
+
+    def _compare_clocks(self, theirs: str | None) -> None:
+        """By the moment that stands on an answer, which is whole seconds; what cannot be read says nothing."""
+        with suppress(ValueError, TypeError):
+            self.clock_skew = time.time() - parsedate_to_datetime(theirs or "").timestamp()
 
     def _who(self) -> dict[str, str]:
         found = {"User-Agent": FIELD_MANAGER}

@@ -78,7 +78,7 @@ def root_path(root: str, volume: Volume) -> str:
     if not volume.sub_path:
         return str(base)
     parts = PurePosixPath(volume.sub_path).parts
-    if ".." in parts or parts[0] == "/":
+    if ".." in parts or parts[:1] == ("/",):
         raise ValueError(f"subPath {volume.sub_path!r} does not stay inside the claim")
     return str(base.joinpath(*parts))
 

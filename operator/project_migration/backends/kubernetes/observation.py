@@ -12,6 +12,7 @@ from project_migration.backends.kubernetes.client import Client, unless_there
 from project_migration.backends.kubernetes.helpers import observe_helpers
 from project_migration.backends.kubernetes.leases import observe_leases
 from project_migration.backends.kubernetes.pods import NamespacePods, PodReader
+from project_migration.backends.kubernetes.queue import Queue
 from project_migration.backends.kubernetes.refusals import Refusals
 from project_migration.backends.kubernetes.resources import NAMESPACES, Json, deleting, labels_of
 from project_migration.backends.kubernetes.workloads import observe_workloads
@@ -32,6 +33,7 @@ class Observation:
         self._claim_reader = ClaimReader(client)
         self._executor = executor
         self._refusals = refusals
+        self._queue = Queue(client, settings)
 
     def world(self, migration: Migration, questions: Questions) -> World:
         namespace, uid = migration.key.namespace, migration.uid
@@ -56,6 +58,8 @@ class Observation:
             leases=observe_leases(self._client, migration, questions.leases),
             namespace=self._namespace(namespace) if questions.namespace else NamespaceFacts(),
             denied=self._refusals.of(uid),
+            clock_skew=self._client.clock_skew,
+            queue=self._queue.facts(uid) if questions.queue else None,
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
         )
         return world.with_refusals(

@@ -162,12 +162,17 @@ class LocalBackend:
         return tuple(places.place_of(self.bindings.directory(volume)) for volume in written)
 
 
+#: The wish that is not a field of the spec itself.
+APPROVED = "cutover.approved"
+
+
 def as_migration(key: Key, stored: Stored, wishes: Wishes) -> Migration:
     """What lies on disk, with what people asked for since, as the engine sees it."""
-    document = stored.document
-    wished = {name: True for name in wishes.once if not getattr(document.spec, name)}
-    if wished:
-        document = document.model_copy(update={"spec": document.spec.model_copy(update=wished)})
+    spec = stored.document.spec
+    wished: dict[str, object] = {name: True for name in wishes.once if name != APPROVED and not getattr(spec, name)}
+    if APPROVED in wishes.once and not spec.cutover.approved:
+        wished["cutover"] = spec.cutover.model_copy(update={"approved": True})
+    document = stored.document.model_copy(update={"spec": spec.model_copy(update=wished)})
     return Migration(
         key=key,
         uid=stored.uid,

@@ -1,7 +1,7 @@
 """What is kept of one migration between runs, in its state directory::
 
     state.json      status, version, uid, digest of the document, bindings     written by `run` only
-    wishes.json     cancel, retry, release: what people asked for meanwhile    written by the other verbs
+    wishes.json     cancel, approve, retry, release: what people asked for meanwhile    written by the other verbs
     document.yaml   the document, as it was understood
     workspace/      manifests, lists, results, logs, report
     helpers/NAME/   request, progress, record and log of one helper
@@ -37,7 +37,7 @@ class Wishes:
 
     count: int = 0
     once: frozenset[str] = frozenset()
-    """Fields of the spec that go from false to true: cancel, undo."""
+    """Fields of the spec that go from false to true: cancel, undo, cutover.approved."""
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -201,6 +201,8 @@ def forbidden_changes(before: Stored, document: Document, bindings: Sequence[str
         problems.append("spec.mode: may go from Plan to Migrate, never back")
     if old.cancel and not new.cancel:
         problems.append("spec.cancel: goes from false to true only")
+    if old.cutover.approved and not new.cutover.approved:
+        problems.append("spec.cutover.approved: goes from false to true only")
     if before.status.first_write_at is None:
         return tuple(problems)
     for name in FIXED_AFTER_FIRST_WRITE:

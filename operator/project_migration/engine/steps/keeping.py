@@ -15,7 +15,7 @@ from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
 from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
 from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
-from project_migration.engine.units import first_units, run_units
+from project_migration.engine.units import first_units, round_of, run_units
 from project_migration.engine.world import Questions
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import (
@@ -37,9 +37,25 @@ def can_roll_back(status: Status) -> bool:
 
 
 def empty_units(status: Status) -> frozenset[str]:
-    """Units whose targets have to be empty when the first write comes, since nothing of them is kept."""
+    """Units whose targets were empty before the first write: whatever is there now is this migration's own."""
     units = status.backup.units if status.backup else ()
     return frozenset(unit.name for unit in units if unit.keeping is Keeping.EMPTY)
+
+
+def to_be_found_empty(context: Context) -> frozenset[str]:
+    """Units that a copy refuses to write to unless they are empty, but for what this migration's mark is on.
+
+    In the round of the first write. Later ones come to targets that an ended copy took the mark off.
+    """
+    if round_of(context) > context.status.first_write_round:
+        return frozenset()
+    return empty_units(context.status)
+
+
+def begin_writing(context: Context) -> Status:
+    """The status that is saved before the first helper that writes to a target is made."""
+    now = {"first_write_at": stamp(context.now), "first_write_round": round_of(context), "rolled_back_at": None}
+    return context.status.model_copy(update=now)
 
 
 @dataclass(frozen=True, slots=True)

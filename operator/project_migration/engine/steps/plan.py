@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from project_migration.engine.step import Context, Outcome, View
 from project_migration.engine.steps.preflight import platform_of
+from project_migration.engine.windows import too_long_for_window
 from project_migration.engine.world import Questions
 from project_migration.model.quantities import human_bytes
-from project_migration.model.status import PlannedUnit, UnitStatus
+from project_migration.model.status import WARNINGS_LIMIT, PlannedUnit, UnitStatus
 
 #: What a survey says of the target's own directory.
 ROOT = ("rootMode", "rootUid", "rootGid", "rootMtimeNs")
@@ -30,7 +31,11 @@ class Plan:
         planned = tuple(_planned(unit) for unit in context.step("preflight").units if unit.name in names)
         items, size = sum(unit.items for unit in planned), sum(unit.bytes for unit in planned)
         message = f"{items} objects, {human_bytes(size)} would move"
-        return Outcome.done(context.status.model_copy(update={"plan": planned}), message)
+        status = context.status.model_copy(update={"plan": planned})
+        doubt = too_long_for_window(context, items, size)
+        if doubt:
+            status = status.model_copy(update={"warnings": (*status.warnings, doubt)[:WARNINGS_LIMIT]})
+        return Outcome.done(status, message)
 
 
 def _planned(unit: UnitStatus) -> PlannedUnit:

@@ -6,13 +6,13 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
-from project_migration.engine.steps.keeping import empty_units
+from project_migration.engine.steps.keeping import begin_writing, to_be_found_empty
+from project_migration.engine.steps.pre_copy import follow_warm
 from project_migration.engine.steps.preflight import platform_of
-from project_migration.engine.units import first_units, round_of, run_units
+from project_migration.engine.units import first_units, run_units
 from project_migration.engine.world import Questions
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import Result, Status, StepStatus, UnitStatus
@@ -34,20 +34,13 @@ class Copy:
     def advance(self, context: Context) -> Outcome:
         step = context.step(self.id)
         if context.status.first_write_at is None:
-            marked = context.status.model_copy(
-                update={
-                    "first_write_at": stamp(context.now),
-                    "first_write_round": round_of(context),
-                    "rolled_back_at": None,
-                }
-            )
-            return Outcome.wait(marked, "", again_in=0.0)
+            return Outcome.wait(begin_writing(context), "", again_in=0.0)
+        # also after a warm copy: a helper knows this migration's own work by its mark
         # what an earlier round wrote is ours; the first round of this migration found the target empty
-        written = round_of(context) > context.status.first_write_round
-        empty = frozenset() if written else empty_units(context.status)
+        empty = to_be_found_empty(context)
         share = min(len(step.units) or 1, context.pace.parallel_helpers)
         works = platform_of(context).copies(context.spec, share=share, empty=empty)
-        return _run(context, step, tuple(_with_totals(context, work) for work in works))
+        return _run(context, step, tuple(_with_totals(context, follow_warm(context, work)) for work in works))
 
 
 def _with_totals(context: Context, work: UnitWork) -> UnitWork:
@@ -74,7 +67,8 @@ class Verify:
 
     def advance(self, context: Context) -> Outcome:
         step = context.step(self.id)
-        outcome = _run(context, step, platform_of(context).verifications(context.spec))
+        works = platform_of(context).verifications(context.spec)
+        outcome = _run(context, step, tuple(follow_warm(context, work) for work in works))
         if outcome.verdict.name != "DONE":
             return outcome
         result = _result(outcome.status)

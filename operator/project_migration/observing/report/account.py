@@ -10,7 +10,7 @@ from project_migration.engine.clock import moment
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import Mode, Volume, VolumePair
+from project_migration.model.document import Mode, Side, Volume, VolumePair
 from project_migration.model.status import State, Status, StepStatus, UnitStatus, WorkloadState, WorkloadStatus
 
 #: Kinds of objects, as the copy and the survey count them.
@@ -172,12 +172,22 @@ class Account:
 
     @property
     def downtime(self) -> float | None:
-        """Seconds from the first workload's stop until they were back, as far as steps tell. None without any."""
-        if not self.status.workloads:
-            return None
-        begun = [lane.start for lane in self.steps if lane.name.startswith("quiesce") and lane.start]
+        """Seconds from the stop of workloads until they were back, as far as steps tell. None without any."""
+        begun = self.rest_began
         over = [lane.end for lane in self.steps if lane.name in ("resume", "bring_back") and lane.end]
-        return (max(over) - min(begun)).total_seconds() if begun and over else None
+        return (max(over) - begun).total_seconds() if begun and over else None
+
+    @property
+    def rest_began(self) -> datetime | None:
+        """When the source's workloads were stopped, or the target's where the source has none.
+
+        A target may rest for days before a cut-over: that is no stop for those who use the source.
+        """
+        sides = {workload.side for workload in self.status.workloads}
+        begun = {lane.name: lane.start for lane in self.steps if lane.start}
+        if Side.SOURCE in sides and "quiesce_source" in begun:
+            return begun["quiesce_source"]
+        return begun.get("quiesce_target") if Side.TARGET in sides else None
 
 
 def account(migration: Migration) -> Account:

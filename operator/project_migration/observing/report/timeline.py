@@ -104,11 +104,9 @@ def _marks(scale: _Scale) -> Iterator[Mark]:
 
 
 def _rest(told: Account, scale: _Scale) -> tuple[float, float] | None:
-    if not told.status.workloads:
-        return None
-    begun = [lane.start for lane in told.steps if lane.name.startswith("quiesce") and lane.start]
+    begun = told.rest_began
     over = [lane.end for lane in told.steps if lane.name in ("resume", "bring_back") and lane.end]
-    if not begun:
+    if begun is None:
         return None
-    left, right = scale.at(min(begun)), scale.at(max(over)) if over else 100.0
+    left, right = scale.at(begun), scale.at(max(over)) if over else 100.0
     return left, max(LEAST, round(right - left, 2))

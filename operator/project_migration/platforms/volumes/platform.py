@@ -51,7 +51,7 @@ class VolumesPlatform:
             return judge_backup(spec, unit, record)
         return judge(spec, unit, record, written=written)
 
-    def copies(self, spec: Spec, *, share: int, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+    def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         bandwidth = parse_bytes(spec.transfer.bandwidth) // share if spec.transfer.bandwidth else None
         return tuple(
             UnitWork(
@@ -65,7 +65,7 @@ class VolumesPlatform:
                     "delete": spec.transfer.delete,
                     "requireEmpty": pair.name in empty,
                     # what comes after a whole copy only reads: nothing of ours has to be left on the target
-                    "release": True,
+                    "release": not warm,
                 },
             )
             for pair in _pairs(spec)
