@@ -10,8 +10,9 @@ from project_migration.backends.fake import FakeCluster
 from project_migration.engine.clock import stamp
 from project_migration.engine.names import Key
 from project_migration.engine.world import ClaimFacts
+from project_migration.model.document import Side
 from project_migration.model.labels import RETRY
-from project_migration.model.status import State, Status
+from project_migration.model.status import State, Status, WorkloadState, WorkloadStatus
 
 from .surroundings import (
     NIGHTLY,
@@ -238,6 +239,23 @@ def test_a_target_that_is_scaled_back_during_the_wait_is_named() -> None:
     store.replicas, store.version = 2, store.version + 1
     assert run(cluster, key).failure_reason == "ScaledBack"
     assert_source_works(cluster)
+
+
+def test_a_source_that_comes_back_before_the_cut_over_of_a_retry_is_no_fault() -> None:
+    """An earlier round could not bring it back; somebody else does, while the retry waits for its cut-over."""
+    cluster = a_cluster()
+    key = cluster.add(a_document(cutover=MANUAL))
+    wait(cluster, key)
+    migration = cluster.migrations[key]
+    web = cluster.workloads[WEB]
+    down = WorkloadStatus(kind=WEB.kind, name=WEB.name, side=Side.SOURCE, replicas=3, state=WorkloadState.DOWN)
+    migration.status = migration.status.model_copy(update={"workloads": (*migration.status.workloads, down)})
+    web.version += 1
+    assert wait(cluster, key).phase == "AwaitingCutover"
+    approve(cluster, key)
+    status = run(cluster, key)
+    assert status.phase == "Succeeded", status.failure
+    assert_workloads_are_back(cluster, status)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

@@ -16,7 +16,7 @@ from project_migration.engine.world import Questions, WorkloadFacts
 from project_migration.model.document import Side, Workload, WorkloadKind
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
-from project_migration.model.status import Status, WorkloadState, WorkloadStatus
+from project_migration.model.status import State, Status, WorkloadState, WorkloadStatus
 
 #: So often a workload is scaled down again after something scaled it up, before the migration gives in.
 SCALED_BACK_LIMIT = 3
@@ -198,8 +198,14 @@ def _with(status: Status, changed: WorkloadStatus) -> Status:
 
 
 def broken_rest(context: Context) -> Failure | None:
-    """What is wrong when a workload that has to be at rest is not: looked at in every step that relies on it."""
+    """What is wrong when a workload that has to be at rest is not: looked at in every step that relies on it.
+
+    Before the cut-over the source's need not rest, also where an earlier round failed to bring one back.
+    """
+    in_use = any(step.id == "quiesce_source" and step.state is State.PENDING for step in context.status.steps)
     for record in context.status.workloads:
+        if in_use and record.side is Side.SOURCE:
+            continue
         facts = context.world.workloads.get(ref_of(record))
         if facts is None or not facts.exists or record.state is not WorkloadState.DOWN:
             continue
