@@ -123,7 +123,7 @@ def pairs_table(migration: Migration, free: Mapping[str, int]) -> Table:
             pair.target,
             f"{pair.items:,}" if known else "?",
             human_bytes(pair.bytes) if known else "?",
-            human_bytes(free[pair.name]),
+            human_bytes(free[pair.name]) if pair.name in free else "",
         )
     return table
 

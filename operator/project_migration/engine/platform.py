@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from project_migration.engine.effects import Mount
+from project_migration.engine.effects import Mount, SecretMount
 from project_migration.model.document import Side, Spec, Volume
 from project_migration.model.errors import Failure
 from project_migration.model.records import Record
@@ -32,6 +32,9 @@ class UnitWork:
     worker: str
     mounts: tuple[Mount, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[SecretMount, ...] = ()
+    network: bool = False
+    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
 
 
 class Platform(Protocol):

@@ -12,6 +12,7 @@ from project_migration.backends.local.places import place_of, real
 from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import Document, Volume, WorkloadKind
 from project_migration.model.errors import DocumentError
+from project_migration.platforms.volumes.databases import CREDENTIAL_KEYS
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,6 +34,14 @@ class Means(NamedTuple):
         if self.how == "none":
             return "none"
         return f"{self.how}/{self.name}" + (f"@{self.directory}" if self.directory else "")
+
+
+class SecretUse(NamedTuple):
+    """A Secret where the document names it, and the key that is wanted of it."""
+
+    field: str
+    name: str
+    key: str
 
 
 class Use(NamedTuple):
@@ -136,6 +145,18 @@ def uses(document: Document) -> Iterator[Use]:
         yield Use(f"{where}.target", pair.target, writes=True)
 
 
+def secret_uses(document: Document) -> Iterator[SecretUse]:
+    """Every key of every Secret that the document names, in its order."""
+    databases = document.spec.volumes.databases if document.spec.volumes else ()
+    for position, database in enumerate(databases):
+        for side, endpoint in (("source", database.source), ("target", database.target)):
+            where = f"spec.volumes.databases[{position}].{side}"
+            for key, _ in CREDENTIAL_KEYS:
+                yield SecretUse(f"{where}.credentialsRef.name", endpoint.credentials_ref.name, key)
+            if endpoint.ca_ref is not None:
+                yield SecretUse(f"{where}.caRef.name", endpoint.ca_ref.name, endpoint.ca_ref.key)
+
+
 def check(document: Document, bindings: Bindings, keep_apart: Iterable[Path] = ()) -> tuple[str, ...]:
     """What the document names and nobody bound, what was bound and is not named, and directories that overlap.
 
@@ -160,6 +181,19 @@ def _unbound(document: Document, bindings: Bindings) -> Iterator[str]:
                 f"spec.quiesce.workloads[{position}]: this machine has no {workload.kind} {workload.name}: say how"
                 f" it is stopped and started with --bind {kind}/{workload.name}=… ({MEANS})"
             )
+    yield from dict.fromkeys(_secrets(document, bindings))
+
+
+def _secrets(document: Document, bindings: Bindings) -> Iterator[str]:
+    for use in secret_uses(document):
+        directory = bindings.secrets.get(use.name)
+        if directory is None:
+            yield (
+                f"{use.field}: this machine has no Secret {use.name}: say where its keys lie, a file each, with"
+                f" --bind secret/{use.name}=DIRECTORY"
+            )
+        elif not (directory / use.key).is_file():
+            yield f"--bind secret/{use.name}: {directory} holds no file {use.key} ({use.field})"
 
 
 def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
@@ -175,6 +209,10 @@ def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
         if ref not in named:
             kind = ref.kind.value.lower()
             yield f"--bind {kind}/{ref.name}: the document lists no {ref} under spec.quiesce.workloads"
+    secrets = {use.name for use in secret_uses(document)}
+    for name in bindings.secrets:
+        if name not in secrets:
+            yield f"--bind secret/{name}: the document names no such Secret"
 
 
 def _overlapping(document: Document, bindings: Bindings, keep_apart: tuple[Path, ...]) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Plain volumes: each pair is surveyed, copied and proved by one helper that mounts both sides."""
+"""Plain volumes: each pair is surveyed, copied and proved by one helper that mounts both sides. Databases beside them
+are units of the same steps."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
+from project_migration.platforms.volumes import databases
 from project_migration.platforms.volumes.judgement import judge
 
 IGNORE_FILE = ".exportignore"
@@ -28,18 +30,21 @@ class VolumesPlatform:
         )
 
     def surveys(self, spec: Spec) -> tuple[UnitWork, ...]:
-        return tuple(
+        pairs = tuple(
             # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
             UnitWork(pair.name, "survey", _mounts(pair, write=True), _common(spec, pair))
             for pair in _pairs(spec)
         )
+        return pairs + databases.surveys(spec)
 
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+        if any(database.name == unit for database in databases.of(spec)):
+            return databases.judge(unit, record)
         return judge(spec, unit, record, written=written)
 
     def copies(self, spec: Spec, *, share: int, written: bool) -> tuple[UnitWork, ...]:
         bandwidth = parse_bytes(spec.transfer.bandwidth) // share if spec.transfer.bandwidth else None
-        return tuple(
+        pairs = tuple(
             UnitWork(
                 pair.name,
                 "copy_tree",
@@ -56,9 +61,10 @@ class VolumesPlatform:
             )
             for pair in _pairs(spec)
         )
+        return pairs + databases.copies(spec, bandwidth=bandwidth)
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
-        return tuple(
+        pairs = tuple(
             UnitWork(
                 pair.name,
                 "manifest",
@@ -72,6 +78,7 @@ class VolumesPlatform:
             )
             for pair in _pairs(spec)
         )
+        return pairs + databases.verifications(spec)
 
 
 def _pairs(spec: Spec) -> tuple[VolumePair, ...]:
