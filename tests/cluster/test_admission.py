@@ -64,7 +64,7 @@ def refused(kube: Kube, document: dict[str, Any]) -> str:
         ),
         ({"volumes": {"pairs": [a_pair(name="Not-A-Label")]}}, "spec.volumes.pairs[0].name in body should match"),
         ({"volumes": {"pairs": [a_pair(), a_pair(source="x", target="y")]}}, "Duplicate value"),
-        ({"volumes": {"pairs": []}}, "spec.volumes.pairs in body should have at least 1 items"),
+        ({"volumes": {"pairs": []}}, "spec.volumes: Invalid value: name at least one pair or database"),
     ],
 )
 def test_a_wrong_document_is_refused_with_its_field(kube: Kube, spec: dict[str, Any], message: str) -> None:

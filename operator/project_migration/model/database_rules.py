@@ -45,7 +45,7 @@ def _endpoint(where: str, endpoint: DatabaseEndpoint) -> Iterator[str]:
     server = endpoint.postgres
     if "://" in server.host or "@" in server.host:
         yield f"{where}.postgres.host: {NO_URI}"
-    elif not re.match(HOST, server.host):
+    elif not re.fullmatch(HOST, server.host):
         yield f"{where}.postgres.host: {NO_HOST}"
     if "://" in server.database or "=" in server.database:
         yield f"{where}.postgres.database: {NO_URI}"

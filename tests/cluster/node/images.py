@@ -13,7 +13,7 @@ BASE = "localhost/base:1"
 
 SUITE = "bookworm"
 # What the project's own image needs of its base; the tests' workloads use its shell and Python.
-INCLUDE = "ca-certificates,python3,python3-venv"
+INCLUDE = "ca-certificates,postgresql-client,python3,python3-venv"
 # Of no use in a container, and a third of the room.
 NEEDLESS = (
     "usr/share/doc",

@@ -117,3 +117,48 @@ def test_a_source_has_to_exist_and_a_target_does_not(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     again = backend.observe(backend.load(backend.key), asked).claims["claim/data-new"].uid
     assert again == uid, "a lock is named after it, and is held while the copy makes the directory"
+
+
+def databases(**target: Any) -> Document:
+    def endpoint(host: str, secret: str, **more: Any) -> dict[str, Any]:
+        return {"postgres": {"host": host, "database": "shop"}, "credentialsRef": {"name": secret}, **more}
+
+    database = {"name": "shop", "source": endpoint("a", "db"), "target": endpoint("b", "db-new", **target)}
+    volumes = {"databases": [database]}
+    return Document.model_validate({"metadata": {"name": "shop"}, "spec": {"volumes": volumes}})
+
+
+def a_secret(directory: Path, name: str, *keys: str) -> str:
+    (directory / name).mkdir()
+    for key in keys:
+        (directory / name / key).write_text("x")
+    return f"secret/{name}={directory / name}"
+
+
+def test_a_secret_that_is_not_bound_is_named_with_the_option_that_binds_it(tmp_path: Path) -> None:
+    (found,) = problems(databases(), a_secret(tmp_path, "db", "username", "password"))
+    assert found.startswith("spec.volumes.databases[0].target.credentialsRef.name: ")
+    assert "--bind secret/db-new=DIRECTORY" in found
+
+
+def test_a_bound_secret_holds_the_keys_that_are_wanted_of_it(tmp_path: Path) -> None:
+    texts = (
+        a_secret(tmp_path, "db", "username", "password"),
+        a_secret(tmp_path, "db-new", "username"),
+        a_secret(tmp_path, "authority", "ca.crt"),
+    )
+    found = problems(databases(caRef={"name": "authority", "key": "root.pem"}), *texts)
+    assert [(line.split(":")[0], line.split(" file ")[1].split(" ")[0]) for line in found] == [
+        ("--bind secret/db-new", "password"),
+        ("--bind secret/authority", "root.pem"),
+    ]
+
+
+def test_a_secret_that_no_document_names_is_an_error(tmp_path: Path) -> None:
+    (found,) = problems(
+        databases(),
+        a_secret(tmp_path, "db", "username", "password"),
+        a_secret(tmp_path, "db-new", "username", "password"),
+        a_secret(tmp_path, "typo", "username"),
+    )
+    assert found == "--bind secret/typo: the document names no such Secret"
