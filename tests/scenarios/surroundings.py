@@ -123,7 +123,7 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     assert unit is not None
     assert unit.state is not State.SUCCEEDED, f"{request.step} of {request.unit} was done already"
     assert all(mount.read_only for mount in helper.spec.mounts if mount.root == "source")
-    if request.worker != "copy_tree":
+    if request.worker not in ("copy_tree", "postgres.copy"):
         return
     done = {s.id for s in owner.status.steps if s.state is State.SUCCEEDED}
     assert {"lock", "preflight", "quiesce_target", "quiesce_source"} <= done

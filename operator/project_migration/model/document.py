@@ -125,21 +125,6 @@ HOST = r"^([A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f.]
 NO_URI = "give the plain name, no URI: user and password belong in the Secret that credentialsRef names"
 NO_HOST = "give a host name or an address; the port belongs in port"
 
-Host = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=253),
-    Field(
-        json_schema_extra=rules(
-            cel("!self.contains('://') && !self.contains('@')", NO_URI),
-            cel(f"self.contains('://') || self.contains('@') || self.matches('{HOST}')", NO_HOST),
-        )
-    ),
-]
-DatabaseName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=63),
-    Field(json_schema_extra=rules(cel("!self.contains('://') && !self.contains('=')", NO_URI))),
-]
 TablePattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 TablePatterns = Annotated[tuple[TablePattern, ...], Field(max_length=100)]
 
@@ -174,14 +159,27 @@ class CaRef(Model):
 class PostgresServer(Model):
     """A database of a PostgreSQL server."""
 
-    host: Host
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)]
     """The server's name or address."""
     port: Annotated[int, Field(ge=1, le=65535)] = 5432
     """The server's port."""
-    database: DatabaseName
+    database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
     """The database's name. A target has to exist already: only its owner knows how it should be made."""
     sslmode: SslMode | None = None
     """As in libpq. Left out, it is verify-full where caRef is given, and prefer elsewhere."""
+
+    # on the object and not on the text, which the API server would repeat
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("!self.host.contains('://') && !self.host.contains('@')", NO_URI, ".host"),
+            cel(
+                f"self.host.contains('://') || self.host.contains('@') || self.host.matches('{HOST}')",
+                NO_HOST,
+                ".host",
+            ),
+            cel("!self.database.contains('://') && !self.database.contains('=')", NO_URI, ".database"),
+        )
+    )
 
 
 class DatabaseEndpoint(Model):
