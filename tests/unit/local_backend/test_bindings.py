@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.bindings import Bindings, Means, check
+from project_migration.engine.effects import HelperSpec, Rights
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.world import Questions
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.errors import DocumentError
+from project_migration.model.records import Request
+from project_migration.platforms.volumes.databases import surveys
 
 
 def claims(old: str = "data-old", new: str = "data-new", **spec: Any) -> Document:
@@ -162,3 +166,29 @@ def test_a_secret_that_no_document_names_is_an_error(tmp_path: Path) -> None:
         a_secret(tmp_path, "typo", "username"),
     )
     assert found == "--bind secret/typo: the document names no such Secret"
+
+
+def test_a_migration_can_be_ended_when_its_secrets_are_gone(tmp_path: Path) -> None:
+    texts = [a_secret(tmp_path, name, "username", "password") for name in ("db", "db-new")]
+    LocalBackend(databases(), tmp_path / "state", texts, home=tmp_path / "home")
+    for name in ("db", "db-new"):
+        shutil.rmtree(tmp_path / name)
+    assert LocalBackend.reopen(tmp_path / "state", home=tmp_path / "home").keys()
+    with pytest.raises(DocumentError, match="there is no directory"):
+        LocalBackend(databases(), tmp_path / "state", texts, home=tmp_path / "home")
+
+
+def test_a_helper_finds_the_keys_under_the_names_that_it_knows_and_nothing_is_copied(tmp_path: Path) -> None:
+    texts = [a_secret(tmp_path, name, "username", "password") for name in ("db", "db-new")]
+    texts.append(a_secret(tmp_path, "authority", "root.pem"))
+    document = databases(caRef={"name": "authority", "key": "root.pem"})
+    backend = LocalBackend(document, tmp_path / "state", texts, home=tmp_path / "home")
+    [work] = surveys(document.spec)
+    request = Request(work.worker, "uid", "shop", "default", "preflight", work.name, params=work.params)
+    spec = HelperSpec("preflight-shop-1-uid", request, (), Rights.NONE, secrets=work.secrets, network=True)
+    backend.helpers.prepare(spec)
+    roots = Request.from_json((backend.state.helpers / spec.name / "request.json").read_text()).roots
+    assert sorted(roots) == ["source-credentials", "target-ca", "target-credentials", "workspace"]
+    assert (Path(roots["target-ca"]) / "ca.crt").resolve() == tmp_path / "authority" / "root.pem"
+    assert (Path(roots["source-credentials"]) / "password").resolve() == tmp_path / "db" / "password"
+    assert all(path.is_symlink() for root in roots if root != "workspace" for path in Path(roots[root]).iterdir())

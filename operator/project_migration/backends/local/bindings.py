@@ -77,7 +77,7 @@ class Bindings:
         return self.claims[volume.claim_name] if volume.claim_name else Path(str(volume.path))
 
     @classmethod
-    def parse(cls, texts: Sequence[str]) -> Bindings:
+    def parse(cls, texts: Sequence[str], *, secrets_are_there: bool = True) -> Bindings:
         """Raises DocumentError with every binding that is wrong."""
         claims: dict[str, Path] = {}
         workloads: dict[WorkloadRef, Means] = {}
@@ -92,7 +92,7 @@ class Bindings:
                 if kind == "claim":
                     _add(claims, name, Path(value).expanduser().absolute())
                 elif kind == "secret":
-                    _add(secrets, name, _existing(value))
+                    _add(secrets, name, _existing(value) if secrets_are_there else Path(value))
                 elif kind in WORKLOAD_KINDS:
                     _add(workloads, WorkloadRef(WORKLOAD_KINDS[kind], name), parse_means(value))
                 else:
@@ -157,12 +157,17 @@ def secret_uses(document: Document) -> Iterator[SecretUse]:
                 yield SecretUse(f"{where}.caRef.name", endpoint.ca_ref.name, endpoint.ca_ref.key)
 
 
-def check(document: Document, bindings: Bindings, keep_apart: Iterable[Path] = ()) -> tuple[str, ...]:
+def check(
+    document: Document, bindings: Bindings, keep_apart: Iterable[Path] = (), *, secrets_are_there: bool = True
+) -> tuple[str, ...]:
     """What the document names and nobody bound, what was bound and is not named, and directories that overlap.
 
-    ``keep_apart``: directories of our own, which no source or target may hold.
+    ``keep_apart``: directories of our own, which no source or target may hold. ``secrets_are_there``: whether keys of
+    Secrets have to be readable, which whoever only ends a migration does not need.
     """
     problems = (*_unbound(document, bindings), *_needless(document, bindings))
+    if secrets_are_there:
+        problems = (*problems, *dict.fromkeys(_keyless(document, bindings)))
     return problems or tuple(_overlapping(document, bindings, tuple(keep_apart)))
 
 
@@ -186,13 +191,17 @@ def _unbound(document: Document, bindings: Bindings) -> Iterator[str]:
 
 def _secrets(document: Document, bindings: Bindings) -> Iterator[str]:
     for use in secret_uses(document):
-        directory = bindings.secrets.get(use.name)
-        if directory is None:
+        if use.name not in bindings.secrets:
             yield (
                 f"{use.field}: this machine has no Secret {use.name}: say where its keys lie, a file each, with"
                 f" --bind secret/{use.name}=DIRECTORY"
             )
-        elif not (directory / use.key).is_file():
+
+
+def _keyless(document: Document, bindings: Bindings) -> Iterator[str]:
+    for use in secret_uses(document):
+        directory = bindings.secrets.get(use.name)
+        if directory is not None and not (directory / use.key).is_file():
             yield f"--bind secret/{use.name}: {directory} holds no file {use.key} ({use.field})"
 
 
