@@ -171,6 +171,13 @@ def test_a_wrong_password_is_told_and_nothing_is_written(site: Site) -> None:
     assert not [f for f in site.state.rglob("*") if f.is_file() and wrong.encode() in f.read_bytes()]
 
 
+def test_what_was_refused_goes_through_once_it_is_mended(site: Site) -> None:
+    assert site.run(*site.binds(password="wrong for now")).returncode == 1
+    done = site.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.target_holds("SELECT count(*) FROM item") == ROWS
+
+
 def test_a_target_that_holds_something_is_refused_and_left_as_it_is(site: Site) -> None:
     server, database = site.target
     with server.connect(database) as connection:
