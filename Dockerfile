@@ -1,7 +1,7 @@
 # The operator and its helpers: one image, several commands.
 #
 #   docker build -t project-migration-operator .
-#   buildah build --build-arg BASE=localhost/base:1 -t project-migration-operator .
+#   buildah build --build-arg BASE=localhost/base:2 -t project-migration-operator .
 #
 # BASE needs python3 (3.11 or later) with venv, and apt-get or PostgreSQL's client tools; `python` itself comes from our environment.
 ARG BASE=python:3.12-slim

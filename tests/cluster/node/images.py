@@ -9,7 +9,7 @@ from tests.cluster.node.shell import NodeError, run, step
 from tests.cluster.node.store import digest, once
 
 PAUSE = "localhost/pause:1"
-BASE = "localhost/base:1"
+BASE = "localhost/base:2"
 
 SUITE = "bookworm"
 # What the project's own image needs of its base; the tests' workloads use its shell and Python.

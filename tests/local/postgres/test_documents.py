@@ -141,7 +141,7 @@ def test_a_pair_and_a_database_arrive_and_a_second_run_says_that_it_is_done(site
     assert units["preflight"]["shop"]["counts"]["targetEmpty"] == 1
     assert units["copy"]["shop"]["counts"]["rows"] == ROWS
     assert units["verify"]["shop"]["digest"].startswith("sha256:")
-    assert "2,000 objects" in done.stdout
+    assert "shop: 2,000 rows, " in done.stdout
     again = site.run()
     assert again.returncode == 0, again.stdout + again.stderr
     assert "arrived" in again.stdout + again.stderr
@@ -154,7 +154,7 @@ def test_a_plan_shows_rows_and_bytes_and_writes_nothing(site: Site) -> None:
     done = site.call("plan", *site.binds())
     assert done.returncode == 0, done.stdout + done.stderr
     [row] = [line for line in done.stdout.splitlines() if line.split()[:1] == ["shop"]]
-    assert "2,000" in row
+    assert "2,000 rows" in row
     assert "KiB" in row
     assert site.target_holds("SELECT count(*) FROM pg_class WHERE relname = 'item'") == 0
     assert not (site.path / "new").exists()

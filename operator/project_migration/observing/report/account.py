@@ -108,6 +108,12 @@ class Pair:
     def rate(self) -> float | None:
         return self.bytes_copied / self.seconds if self.seconds else None
 
+    @property
+    def rows(self) -> int | None:
+        """Of a database; None for directories."""
+        kinds = dict(self.kinds)
+        return kinds.get("rows", 0) if "tables" in kinds else None
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -152,6 +158,11 @@ class Account:
     @property
     def items(self) -> int:
         return sum(pair.items for pair in self.pairs)
+
+    @property
+    def files(self) -> int:
+        """Objects that are made one by one, as rows are not."""
+        return sum(pair.items for pair in self.pairs if pair.rows is None)
 
     @property
     def bytes(self) -> int:

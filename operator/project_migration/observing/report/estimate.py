@@ -29,7 +29,7 @@ class Estimate:
 
 def estimate(told: Account, transfer: Transfer) -> Estimate | None:
     """None when nothing is known of what would move."""
-    if not told.items:
+    if not told.items and not told.bytes:
         return None
     limit = parse_bytes(transfer.bandwidth) if transfer.bandwidth else None
     slow, fast = (min(rate, limit) if limit else rate for rate in (SLOW_BYTES, FAST_BYTES))
@@ -39,8 +39,8 @@ def estimate(told: Account, transfer: Transfer) -> Estimate | None:
 
     def seconds(rate: float, objects: float) -> float:
         proof_rate = max(rate, SLOW_BYTES)  # the limit is on the transfer only
-        copied = told.bytes / rate + told.items / (objects * workers)
-        return copied + (reads - 1) * told.bytes / proof_rate + told.items / (objects * workers)
+        copied = told.bytes / rate + told.files / (objects * workers)
+        return copied + (reads - 1) * told.bytes / proof_rate + told.files / (objects * workers)
 
     words = f"disks of {human_bytes(SLOW_BYTES)} to {human_bytes(FAST_BYTES)} a second, {workers} files at a time"
     if limit:
