@@ -1,9 +1,9 @@
 # The operator and its helpers: one image, several commands.
 #
 #   docker build -t project-migration-operator .
-#   buildah build --build-arg BASE=localhost/base:1 -t project-migration-operator .
+#   buildah build --build-arg BASE=localhost/base:2 -t project-migration-operator .
 #
-# BASE needs python3 (3.11 or later) with venv, and nothing else; `python` itself comes from our environment.
+# BASE needs python3 (3.11 or later) with venv, and apt-get or PostgreSQL's client tools; `python` itself comes from our environment.
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS builder
@@ -30,6 +30,12 @@ FROM ${BASE}
 # Some bases come without the byte code of the standard library; where it is there, this adds nothing.
 RUN python3 -c 'import compileall, re, sysconfig; compileall.compile_dir(sysconfig.get_path("stdlib"), quiet=2, workers=0, \
     rx=re.compile(r"/(test|tests|idlelib|lib2to3|ensurepip|turtledemo|site-packages|dist-packages)/"))'
+# pg_dump, pg_restore and psql of the base's own major version; databases of a later one need a base that has later
+# tools. Nothing is installed where the base brings them, or where the name is empty.
+ARG POSTGRESQL_CLIENT=postgresql-client
+RUN [ -z "${POSTGRESQL_CLIENT}" ] || command -v pg_dump >/dev/null \
+ || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends \
+      "${POSTGRESQL_CLIENT}" && rm -rf /var/lib/apt/lists/*; }
 COPY --from=builder /opt/project-migration /opt/project-migration
 # SAFEPATH: a helper works among other people's files and must import none of them.
 # LOGNAME, HOME: the user may be any number, and /etc/passwd knows none of them.

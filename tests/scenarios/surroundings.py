@@ -123,7 +123,7 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     assert unit is not None
     assert unit.state is not State.SUCCEEDED, f"{request.step} of {request.unit} was done already"
     assert all(mount.read_only for mount in helper.spec.mounts if mount.root == "source")
-    if request.worker not in ("copy_tree", "clear_tree") or request.params.get("look"):
+    if request.worker not in ("copy_tree", "clear_tree", "postgres.copy") or request.params.get("look"):
         return
     done = {s.id for s in owner.status.steps if s.state is State.SUCCEEDED}
     written = {f"claim/{m.volume.claim_name}" for m in helper.spec.mounts if not m.read_only}
@@ -134,7 +134,9 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
         return
     assert owner.status.first_write_at is not None
     assert owner.status.backup is not None
-    assert {unit.name for unit in owner.status.backup.units} == {"data", "home"}, "known before the first write"
+    assert {unit.name for unit in owner.status.backup.units} == {u.name for u in owner.status.plan}, (
+        "known before the first write"
+    )
     assert written <= {"claim/data-new", "claim/home-new"}, "the source is only read"
     if request.worker == "copy_tree" and request.step != "roll_back":
         assert request.params["release"] is (request.step == "copy"), (

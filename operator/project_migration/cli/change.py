@@ -230,7 +230,9 @@ def _can_be_put_back(migration: Migration) -> None:
     if status.first_write_at is None:
         raise Trouble("nothing was written to the target, or it was put back already: there is nothing to do")
     if not can_roll_back(status):
-        raise Trouble("what the target held was not kept (backup.waive): it cannot be put back")
+        raise Trouble(
+            "what the target held was not kept (backup.waive, or a database without a backup): it cannot be put back"
+        )
 
 
 def _stands(end: End | None) -> str:

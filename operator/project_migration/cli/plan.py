@@ -123,9 +123,9 @@ def pairs_table(migration: Migration, free: Mapping[str, int]) -> Table:
             pair.name,
             pair.source,
             pair.target,
-            f"{pair.items:,}" if known else "?",
+            (f"{pair.items:,}" if pair.rows is None else f"{pair.rows:,} rows") if known else "?",
             human_bytes(pair.bytes) if known else "?",
-            human_bytes(free[pair.name]),
+            human_bytes(free[pair.name]) if pair.name in free else "",
         )
     return table
 

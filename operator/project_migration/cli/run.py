@@ -36,7 +36,7 @@ from project_migration.observing.report import render
               help="Where the migration keeps what it knows. Default: one directory for each name, under"
               " $XDG_STATE_HOME/project-migration (/var/lib/project-migration for root).")  # fmt: skip
 @click.option("--bind", "binds", metavar="KIND/NAME=VALUE", multiple=True,
-              help="What stands here for a claim or a workload of the document. May be given many times.")  # fmt: skip
+              help="What stands here for a claim, a Secret or a workload. May be given many times.")  # fmt: skip
 @click.option("--report", "report", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the HTML report there, too.")  # fmt: skip
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -64,6 +64,8 @@ def run(
       project-migration run vision.yaml \\
           --bind claim/data-old=/srv/old --bind claim/data-new=/srv/new \\
           --bind deployment/web=compose/web@/srv/app
+
+    A Secret is bound to a directory that holds a file for each of its keys (secret/db-old=/root/db-old).
 
     \b
     A workload is bound to one of

@@ -27,6 +27,8 @@ class Rights(StrEnum):
     """An ordinary user: Pod Security `restricted`."""
     OWNERS = "Owners"
     """Read everything, and give files any owner: root with CHOWN, DAC_OVERRIDE, FOWNER, FSETID, MKNOD only."""
+    WORKSPACE = "Workspace"
+    """Write where helpers with OWNERS wrote, and give nothing away: root with DAC_OVERRIDE only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Mount:
     root: str
     volume: Volume
     read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMount:
+    """Keys of a Secret as files below a root of the request. Whoever makes the helper never reads them."""
+
+    root: str
+    secret: str
+    keys: tuple[tuple[str, str], ...]
+    """Each key, and the name of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,9 @@ class HelperSpec:
     """Where it has to run, when a volume is attached there already."""
     helper: Helper = field(default_factory=Helper)
     workspace: Volume | None = None
+    secrets: tuple[SecretMount, ...] = ()
+    network: bool = False
+    """Whether it talks to a server; the others need no network at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Estimate:
 
 def reckon(items: int, size: int, transfer: Transfer) -> Estimate | None:
     """For so many objects and bytes; None when nothing is known of what would move."""
-    if not items:
+    if not items and not size:
         return None
     limit = parse_bytes(transfer.bandwidth) if transfer.bandwidth else None
     slow, fast = (min(rate, limit) if limit else rate for rate in (SLOW_BYTES, FAST_BYTES))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from project_migration.engine.step import Step
 from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
-from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack
+from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack, Settle
 from project_migration.engine.steps.lock import Lock
 from project_migration.engine.steps.plan import Plan
 from project_migration.engine.steps.pre_copy import PreCopy
@@ -49,6 +49,7 @@ MIGRATE: tuple[Step, ...] = (
     Copy(),  # everything is on the target
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
+    Settle(),  # what was on the target for a way back is gone
     CleanUp("clean_up"),  # nothing of ours is left
 )
 

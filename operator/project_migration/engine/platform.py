@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from project_migration.engine.effects import Mount
+from project_migration.engine.effects import Mount, SecretMount
 from project_migration.model.document import Side, Spec, Volume
 from project_migration.model.errors import Failure
 from project_migration.model.records import Record
@@ -32,6 +32,9 @@ class UnitWork:
     worker: str
     mounts: tuple[Mount, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[SecretMount, ...] = ()
+    network: bool = False
+    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ class Platform(Protocol):
 
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Proves that they are. A unit without work was proved by its restore."""
+
+    def settlements(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Takes away what was left on a target for a way back, once all is proved."""
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.

@@ -343,13 +343,20 @@ def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) ->
         name=helper_name(step_id, work.name, attempt, migration.uid),
         request=request,
         mounts=work.mounts,
-        rights=Rights.OWNERS if privileged else Rights.NONE,
+        rights=_rights(work) if privileged else Rights.NONE,
         user=ownership.uid if as_helper else None,
         group=ownership.gid if as_helper else None,
         nodes=_nodes(context, work),
         helper=context.spec.helper,
         workspace=workspace_of(context),
+        secrets=work.secrets,
+        network=work.network,
     )
+
+
+def _rights(work: UnitWork) -> Rights:
+    """Of a helper in a namespace that allows privileged ones. Whoever shares their workspace has to write there."""
+    return Rights.WORKSPACE if work.network else Rights.OWNERS
 
 
 def workspace_of(view: View) -> Volume | None:

@@ -119,18 +119,159 @@ class VolumePair(Model):
     )
 
 
-class Volumes(Model):
-    """The platform `volumes`: plain directories."""
+#: A name or an address, in RE2's words: letters, digits, dashes and dots, or two colons at least.
+HOST = r"^([A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$"
 
-    pairs: Annotated[
-        tuple[VolumePair, ...],
-        Field(
-            min_length=1,
-            max_length=50,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
-    ]
-    """What to move; each pair is moved by a helper of its own."""
+#: Said without the value, since that may hold a password.
+NO_URI = "give the plain name, no URI: user and password belong in the Secret that credentialsRef names"
+NO_HOST = "give a host name or an address; the port belongs in port"
+
+TablePattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+TablePatterns = Annotated[tuple[TablePattern, ...], Field(max_length=100)]
+
+
+class SslMode(StrEnum):
+    """The words of libpq."""
+
+    DISABLE = "disable"
+    ALLOW = "allow"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+class SecretRef(Model):
+    """A Secret in the migration's namespace; on one machine a directory with a file for each key."""
+
+    name: Name
+    """The Secret's name."""
+
+
+class CaRef(Model):
+    """A certificate authority in a Secret of the migration's namespace."""
+
+    name: Name
+    """The Secret's name."""
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "ca.crt"
+    """The key that holds the certificates, as PEM."""
+
+
+class PostgresServer(Model):
+    """A database of a PostgreSQL server."""
+
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    """The server's name or address."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    """The server's port."""
+    database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    """The database's name. A target has to exist already: only its owner knows how it should be made."""
+    sslmode: SslMode | None = None
+    """As in libpq. Left out, it is verify-full where caRef is given, and prefer elsewhere."""
+
+    # on the object and not on the text, which the API server would repeat
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("!self.host.contains('://') && !self.host.contains('@')", NO_URI, ".host"),
+            cel(
+                f"self.host.contains('://') || self.host.contains('@') || self.host.matches('{HOST}')",
+                NO_HOST,
+                ".host",
+            ),
+            cel("!self.database.contains('://') && !self.database.contains('=')", NO_URI, ".database"),
+        )
+    )
+
+
+class DatabaseEndpoint(Model):
+    """A database, and how to get in."""
+
+    postgres: PostgresServer
+    """The server and the database."""
+    credentials_ref: SecretRef
+    """The Secret with the keys `username` and `password`. Only helpers see it, as files."""
+    ca_ref: CaRef | None = None
+    """The authority that signed the server's certificate."""
+    insecure_skip_verify: bool = False
+    """Whether any certificate will do: what is sent is encrypted, and nobody knows who reads it."""
+
+
+class NameFilter(Model):
+    """Names that are taken and names that are not; `*` and `?` stand for any letters and any one."""
+
+    include: TablePatterns = ()
+    """Only these; all when empty."""
+    exclude: TablePatterns = ()
+    """Without these."""
+
+
+class Keeping(StrEnum):
+    KEEP = "Keep"
+    DROP = "Drop"
+
+
+class MissingRoles(StrEnum):
+    REFUSE = "Refuse"
+    LEAVE_OUT = "LeaveOut"
+
+
+SAME_DATABASE = (
+    "self.source.postgres.host != self.target.postgres.host"
+    " || self.source.postgres.port != self.target.postgres.port"
+    " || self.source.postgres.database != self.target.postgres.database"
+)
+
+
+class Database(Model):
+    """One database to copy, and where to."""
+
+    name: UnitName
+    """What the copy is called in status, helper names and the report. No pair has the same name."""
+    source: DatabaseEndpoint
+    """The database to read, as it is at one moment."""
+    target: DatabaseEndpoint
+    """The database to fill. It has to exist and to be empty, unless replace is true."""
+    schemas: NameFilter = NameFilter()
+    """Which schemas move."""
+    tables: NameFilter = NameFilter()
+    """Which tables move: `table`, or `schema.table`. Views on tables that stay behind stay behind too."""
+    exclude_table_data: TablePatterns = ()
+    """Tables that come without their rows."""
+    replace: bool = False
+    """Whether everything that the target holds is removed before. It needs backup."""
+    owners: Keeping = Keeping.KEEP
+    """Drop gives everything to the target's user."""
+    privileges: Keeping = Keeping.KEEP
+    """Drop leaves out what was granted to whom."""
+    missing_roles: MissingRoles = MissingRoles.REFUSE
+    """What happens when the target's server lacks a role of the source: LeaveOut goes on without its rights."""
+    accept_collation: bool = False
+    """Whether text may be ordered by other rules on the target."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(cel(SAME_DATABASE, "source and target must be different databases", ".target"))
+    )
+
+
+NAMED_LIST = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+
+
+class Volumes(Model):
+    """The platform `volumes`: plain directories, and databases beside them."""
+
+    pairs: Annotated[tuple[VolumePair, ...], Field(max_length=50, json_schema_extra=NAMED_LIST)] = ()
+    """Directories to move; each pair is moved by a helper of its own."""
+    databases: Annotated[tuple[Database, ...], Field(max_length=20, json_schema_extra=NAMED_LIST)] = ()
+    """PostgreSQL databases to copy in the same steps; each by a helper of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "(has(self.pairs) && self.pairs.size() > 0) || (has(self.databases) && self.databases.size() > 0)",
+                "name at least one pair or database",
+            )
+        )
+    )
 
 
 class Workspace(Model):
@@ -398,7 +539,7 @@ class Spec(Model):
     mlflow: LaterPlatform = None
     """An MLflow tracking server. Refused as NotSupportedYet in this release."""
     volumes: Volumes | None = None
-    """Plain volumes."""
+    """Plain volumes, and databases beside them."""
     workspace: Workspace | None = None
     """Where manifests, whole lists of names, records and the report lie. One machine uses its state directory."""
     quiesce: Quiesce = Quiesce()
@@ -437,6 +578,12 @@ class Spec(Model):
                 f"give exactly one platform: {', '.join(PLATFORMS)}",
             ),
             cel("has(self.workspace)", "name the workspace claim, or a size for one to be made", ".workspace"),
+            cel(
+                "has(self.backup) || !has(self.volumes) || !has(self.volumes.databases)"
+                " || self.volumes.databases.all(database, !has(database.replace) || !database.replace)",
+                "a database with replace needs backup: what its target holds is removed",
+                ".backup",
+            ),
             cel(
                 "!has(oldSelf.mode) || oldSelf.mode != 'Migrate' || self.mode == 'Migrate'",
                 "mode may go from Plan to Migrate, never back",

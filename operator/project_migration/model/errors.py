@@ -61,6 +61,18 @@ class Reason(StrEnum):
     VERIFY_FAILED = "VerifyFailed"
     BACKUP_TOO_SMALL = "BackupTooSmall"
     ROLLBACK_FAILED = "RollbackFailed"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
+    DATABASE_UNREACHABLE = "DatabaseUnreachable"
+    AUTHENTICATION_FAILED = "AuthenticationFailed"
+    TLS_FAILED = "TLSFailed"
+    DATABASE_NOT_FOUND = "DatabaseNotFound"
+    TARGET_OLDER = "TargetOlder"
+    CLIENT_TOOLS_MISSING = "ClientToolsMissing"
+    EXTENSION_MISSING = "ExtensionMissing"
+    ROLE_MISSING = "RoleMissing"
+    ENCODING_DIFFERS = "EncodingDiffers"
+    COLLATION_DIFFERS = "CollationDiffers"
+    BACKUP_UNREADABLE = "BackupUnreadable"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -85,7 +97,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.SOURCE_UNREADABLE: "Let the helper read the files (ownership.mode Set or Preserve in a namespace that"
     " allows privileged helpers), or exclude them.",
     Reason.TARGET_NOT_EMPTY: "Empty the target, name another, or write down in backup.waive why nothing"
-    " there is needed.",
+    " there is needed (for a database, set its replace as well).",
     Reason.TARGET_READ_ONLY: "Make the target writable for the helper, or name another.",
     Reason.TARGET_NOT_A_DIRECTORY: "Name a directory as the target.",
     Reason.NOT_ENOUGH_SPACE: "Enlarge the target, or exclude what need not move.",
@@ -130,6 +142,24 @@ REMEDIES: dict[Reason, str] = {
     " needed.",
     Reason.ROLLBACK_FAILED: "What the target held lies whole where status.backup says; mend what the message names,"
     " then roll back again (project-migration rollback), or retry the migration.",
+    Reason.SECRET_NOT_FOUND: "Create the Secret with the keys that the message names, or correct its name under"
+    " credentialsRef or caRef; then retry.",
+    Reason.DATABASE_UNREACHABLE: "Correct host and port, and see that helpers may reach the server (name resolution,"
+    " NetworkPolicies, firewalls); then retry.",
+    Reason.AUTHENTICATION_FAILED: "Correct username and password in the Secret that credentialsRef names, or the"
+    " server's pg_hba.conf; then retry.",
+    Reason.TLS_FAILED: "Give the authority that signed the server's certificate in caRef, correct the host name or"
+    " choose another sslmode.",
+    Reason.DATABASE_NOT_FOUND: "Create the database on that server, or correct its name.",
+    Reason.TARGET_OLDER: "Use a target server of the source's major version or a later one.",
+    Reason.CLIENT_TOOLS_MISSING: "Use a helper image with the client tools of the major version that the message"
+    " names; on one machine install them.",
+    Reason.EXTENSION_MISSING: "Install the extension on the target's server, or leave out what needs it.",
+    Reason.ROLE_MISSING: "Create the roles on the target's server, or set missingRoles to LeaveOut, or owners and"
+    " privileges to Drop.",
+    Reason.ENCODING_DIFFERS: "Create the target database with the source's encoding, or with UTF8.",
+    Reason.COLLATION_DIFFERS: "Create the target database with the source's locale, or set acceptCollation.",
+    Reason.BACKUP_UNREADABLE: "Restore the backup's files from a copy of your own: what is there is not whole.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

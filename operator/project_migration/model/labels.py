@@ -13,6 +13,10 @@ NAME = f"{GROUP}/name"
 STEP = f"{GROUP}/step"
 UNIT = f"{GROUP}/unit"
 
+#: label of a helper's pod that talks to a server: all others need no network
+NETWORK = f"{GROUP}/network"
+NETWORK_SERVER = "server"
+
 #: annotations of helpers
 REQUEST = f"{GROUP}/request"
 REQUEST_DIGEST = f"{GROUP}/request-digest"

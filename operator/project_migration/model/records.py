@@ -170,18 +170,34 @@ class Record:
         return self.outcome is Outcome.SUCCEEDED
 
     def to_json(self, limit: int | None = None) -> str:
-        """As JSON; with ``limit``, at most so many bytes: names go first, then the message is cut."""
-        text = self._encode(self.names, self.message)
+        """As JSON; with ``limit``, at most so many bytes: names go first, then the ends of lists among the facts,
+        then the end of the message. Whole records lie in the workspace."""
+        text = self._encode(self.names, self.message, self.facts)
         if limit is None or len(text.encode()) <= limit:
             return text
-        text = self._encode({}, self.message)
-        spare = limit - len(self._encode({}, "").encode())
+        facts = self._short_facts(limit)
+        text = self._encode({}, self.message, facts)
+        spare = limit - len(self._encode({}, "", facts).encode())
         while len(text.encode()) > limit and spare > 0:
-            text = self._encode({}, self.message[:spare] + "…")
+            text = self._encode({}, self.message[:spare] + "…", facts)
             spare -= 64
         return text
 
-    def _encode(self, names: Mapping[str, tuple[str, ...]], message: str) -> str:
+    def _short_facts(self, limit: int) -> Mapping[str, Mapping[str, Any]]:
+        """With as much of every list as leaves room, which for a start is all of it."""
+        facts = self.facts
+        for most in (8, 4, 2, 1, 0):
+            if len(self._encode({}, "", facts).encode()) <= limit:
+                break
+            facts = {
+                root: {name: found[:most] if isinstance(found, list) else found for name, found in of_root.items()}
+                for root, of_root in facts.items()
+            }
+        return facts
+
+    def _encode(
+        self, names: Mapping[str, tuple[str, ...]], message: str, facts: Mapping[str, Mapping[str, Any]]
+    ) -> str:
         return json.dumps(
             {
                 "version": VERSION,
@@ -194,7 +210,7 @@ class Record:
                 "digest": self.digest,
                 "names": {kind: list(found) for kind, found in names.items()},
                 "lists": dict(self.lists),
-                "facts": {root: dict(found) for root, found in self.facts.items()},
+                "facts": {root: dict(found) for root, found in facts.items()},
                 "seconds": round(self.seconds, 3),
             },
             separators=(",", ":"),

@@ -15,8 +15,9 @@ import pathspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from project_migration.model import database_rules
 from project_migration.model import document as models
-from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, Volume, VolumePair
+from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, Volume, VolumePair, Volumes
 from project_migration.model.errors import DocumentError
 
 LATER = tuple(name for name in models.PLATFORMS if name != "volumes")
@@ -104,8 +105,9 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
         yield from _volume(f"{where}.source", pair.source, namespace=namespace, local=local)
         yield from _volume(f"{where}.target", pair.target, namespace=namespace, local=local)
         yield from _patterns(where, pair)
-    yield from _unique_names(pairs)
+    yield from _unique_names(spec.volumes)
     yield from _separate(pairs)
+    yield from database_rules.check(spec)
 
 
 def _platform(spec: Spec) -> Iterator[str]:
@@ -199,14 +201,17 @@ def _patterns(where: str, pair: VolumePair) -> Iterator[str]:
                 yield f"{where}.{field}[{position}]: {pattern!r} is not a gitignore pattern: {error}"
 
 
-def _unique_names(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
+def _unique_names(volumes: Volumes) -> Iterator[str]:
+    """Across both lists: a name stands for one unit of work in every step."""
+    named = [(f"pairs[{position}]", pair.name) for position, pair in enumerate(volumes.pairs)]
+    named += [(f"databases[{position}]", database.name) for position, database in enumerate(volumes.databases)]
     seen: set[str] = set()
-    for position, pair in enumerate(pairs):
-        if pair.name in seen:
-            yield f"spec.volumes.pairs[{position}].name: {pair.name} is used twice"
-        if pair.name.startswith("backup-"):
-            yield f"spec.volumes.pairs[{position}].name: names that begin with backup- are kept for backups"
-        seen.add(pair.name)
+    for where, name in named:
+        if name in seen:
+            yield f"spec.volumes.{where}.name: {name} is used twice"
+        if name.startswith("backup-"):
+            yield f"spec.volumes.{where}.name: names that begin with backup- are kept for backups"
+        seen.add(name)
 
 
 def _separate(pairs: tuple[VolumePair, ...]) -> Iterator[str]:

@@ -149,6 +149,8 @@ class Keeping(StrEnum):
     """It was proved empty."""
     WAIVED = "Waived"
     """Nobody needs it, says the document."""
+    LET_GO = "LetGo"
+    """It was empty, and what tells this migration's own work from users' was taken away after the proof."""
 
 
 class PlannedUnit(StatusModel):

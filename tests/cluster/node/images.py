@@ -9,11 +9,11 @@ from tests.cluster.node.shell import NodeError, run, step
 from tests.cluster.node.store import digest, once
 
 PAUSE = "localhost/pause:1"
-BASE = "localhost/base:1"
+BASE = "localhost/base:2"
 
 SUITE = "bookworm"
 # What the project's own image needs of its base; the tests' workloads use its shell and Python.
-INCLUDE = "ca-certificates,python3,python3-venv"
+INCLUDE = "ca-certificates,postgresql-client,python3,python3-venv"
 # Of no use in a container, and a third of the room.
 NEEDLESS = (
     "usr/share/doc",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.local.postgres import hard_schema
-from tools.postgres_servers import Server, running
+from tools.postgres_servers import NoServer, Server, running
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,11 @@ def server_18() -> Iterator[Server]:
 
 
 def _served(major: int) -> Iterator[Server]:
-    with running(major) as server:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running(major))
+        except NoServer as missing:
+            pytest.fail(str(missing), pytrace=False)
         with server.connect() as connection:
             hard_schema.create_roles(connection)
         yield server

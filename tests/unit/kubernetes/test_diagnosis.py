@@ -151,3 +151,34 @@ def test_progress_is_left_out_of_what_people_read() -> None:
 def test_last_lines_are_bounded_and_whole(log: str) -> None:
     found = last_lines(log)
     assert len(found.encode()) <= TAIL_BYTES + len("…".encode())
+
+
+SECRET_POD = a_pod(
+    phase="Pending",
+    status=with_containers(container({"waiting": {"reason": "ContainerCreating"}})),
+    spec={"volumes": [{"name": "secret-target-ca", "secret": {"secretName": "authority"}}]},
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('MountVolume.SetUp failed for volume "secret-a" : secret "db-new" not found', "Secret db-new does not exist"),
+        (
+            'MountVolume.SetUp failed for volume "secret-target-ca" : references non-existent secret key: ca.crt',
+            "Secret authority has no key ca.crt",
+        ),
+    ],
+)
+def test_a_secret_that_is_missing_is_named_whatever_was_said_since(said: str, message: str) -> None:
+    events = [
+        {"reason": "FailedMount", "message": said, "lastTimestamp": "2026-01-01T00:00:01Z"},
+        {
+            "reason": "FailedMount",
+            "message": "Unable to attach or mount volumes: unmounted volumes=[secret-a], timed out",
+            "lastTimestamp": "2026-01-01T00:02:01Z",
+        },
+    ]
+    failure = pending_failure(SECRET_POD, events)
+    assert failure is not None
+    assert (failure.reason, failure.message) == (Reason.SECRET_NOT_FOUND, message)

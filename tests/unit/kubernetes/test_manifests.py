@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from project_migration.backends.kubernetes import manifests
 from project_migration.backends.kubernetes.manifests import dry_run_pod, job, label_value, root_path
-from project_migration.engine.effects import EnsureClaim, Mount, Rights
+from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
 from project_migration.engine.units import helper_name
 from project_migration.model.document import Helper, Volume
 from project_migration.model.labels import REQUEST, REQUEST_DIGEST
@@ -251,3 +251,65 @@ def test_a_claim_of_our_own_takes_the_default_class_unless_one_is_named() -> Non
 def test_a_helper_whose_name_is_too_long_is_never_made() -> None:
     with pytest.raises(ValueError, match="longer than 63"):
         job(a_helper(name="x" * 64), a_migration(), some_settings())
+
+
+SECRETS = (
+    SecretMount("target-credentials", "db-new", (("username", "username"), ("password", "password"))),
+    SecretMount("target-ca", "authority", (("root.pem", "ca.crt"),)),
+)
+
+
+def a_server_helper(**changes: object) -> HelperSpec:
+    request = Request("postgres.copy", UID, "vision", "ml", "copy", "shop")
+    return a_helper(**{"request": request, "mounts": (), "secrets": SECRETS, "network": True, **changes})
+
+
+def test_secrets_are_files_that_the_helpers_user_alone_can_read() -> None:
+    template = job(a_server_helper(), a_migration(), some_settings())["spec"]["template"]
+    volumes = {volume["name"]: volume["secret"] for volume in template["spec"]["volumes"] if "secret" in volume}
+    assert volumes == {
+        "secret-target-credentials": {
+            "secretName": "db-new",
+            "defaultMode": 0o440,
+            "items": [{"key": "username", "path": "username"}, {"key": "password", "path": "password"}],
+        },
+        "secret-target-ca": {
+            "secretName": "authority",
+            "defaultMode": 0o440,
+            "items": [{"key": "root.pem", "path": "ca.crt"}],
+        },
+    }
+    container = template["spec"]["containers"][0]
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    request = Request.from_json(template["metadata"]["annotations"][REQUEST])
+    for root in ("target-credentials", "target-ca"):
+        assert mounts[f"secret-{root}"]["readOnly"] is True
+        assert mounts[f"secret-{root}"]["mountPath"] == request.roots[root]
+    assert template["spec"]["securityContext"]["fsGroup"] == 65532
+    assert "valueFrom" not in json.dumps(container["env"])
+
+
+def test_where_the_platform_chooses_the_user_that_user_can_read_the_secrets() -> None:
+    spec = job(a_server_helper(), a_migration(), some_settings(helper_user=None))["spec"]["template"]["spec"]
+    assert {v["secret"]["defaultMode"] for v in spec["volumes"] if "secret" in v} == {0o444}
+
+
+def test_only_a_helper_that_talks_to_a_server_is_let_out() -> None:
+    label = "migration.mlops.dev/network"
+    found = job(a_server_helper(), a_migration(), some_settings())["spec"]["template"]
+    assert found["metadata"]["labels"][label] == "server"
+    assert label not in job(a_helper(), a_migration(), some_settings())["spec"]["template"]["metadata"]["labels"]
+    assert found["spec"]["containers"][0]["command"] == ["python", "-m", "project_migration.workers.postgres.copy"]
+
+
+def test_a_helper_that_shares_a_workspace_with_privileged_ones_may_write_there_and_nothing_else() -> None:
+    spec = job(a_server_helper(rights=Rights.WORKSPACE), a_migration(), some_settings())["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsUser"] == 0
+    assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}
+    assert {v["secret"]["defaultMode"] for v in spec["volumes"] if "secret" in v} == {0o440}
+
+
+@pytest.mark.parametrize("worker", ["postgres.copy.x", ".copy", "postgres.", "postgres..copy", "os/../x"])
+def test_a_program_is_named_by_one_word_or_two(worker: str) -> None:
+    with pytest.raises(ValueError, match="not a worker"):
+        pod_spec(request=replace(a_helper().request, worker=worker))

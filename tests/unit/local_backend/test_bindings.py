@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,13 @@ import pytest
 
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.backends.local.bindings import Bindings, Means, check
+from project_migration.engine.effects import HelperSpec, Rights
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.world import Questions
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.errors import DocumentError
+from project_migration.model.records import Request
+from project_migration.platforms.volumes.databases import surveys
 
 
 def claims(old: str = "data-old", new: str = "data-new", **spec: Any) -> Document:
@@ -117,3 +121,74 @@ def test_a_source_has_to_exist_and_a_target_does_not(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     again = backend.observe(backend.load(backend.key), asked).claims["claim/data-new"].uid
     assert again == uid, "a lock is named after it, and is held while the copy makes the directory"
+
+
+def databases(**target: Any) -> Document:
+    def endpoint(host: str, secret: str, **more: Any) -> dict[str, Any]:
+        return {"postgres": {"host": host, "database": "shop"}, "credentialsRef": {"name": secret}, **more}
+
+    database = {"name": "shop", "source": endpoint("a", "db"), "target": endpoint("b", "db-new", **target)}
+    volumes = {"databases": [database]}
+    return Document.model_validate({"metadata": {"name": "shop"}, "spec": {"volumes": volumes}})
+
+
+def a_secret(directory: Path, name: str, *keys: str) -> str:
+    (directory / name).mkdir()
+    for key in keys:
+        (directory / name / key).write_text("x")
+    return f"secret/{name}={directory / name}"
+
+
+def test_a_secret_that_is_not_bound_is_named_with_the_option_that_binds_it(tmp_path: Path) -> None:
+    (found,) = problems(databases(), a_secret(tmp_path, "db", "username", "password"))
+    assert found.startswith("spec.volumes.databases[0].target.credentialsRef.name: ")
+    assert "--bind secret/db-new=DIRECTORY" in found
+
+
+def test_a_bound_secret_holds_the_keys_that_are_wanted_of_it(tmp_path: Path) -> None:
+    texts = (
+        a_secret(tmp_path, "db", "username", "password"),
+        a_secret(tmp_path, "db-new", "username"),
+        a_secret(tmp_path, "authority", "ca.crt"),
+    )
+    found = problems(databases(caRef={"name": "authority", "key": "root.pem"}), *texts)
+    assert [(line.split(":")[0], line.split(" file ")[1].split(" ")[0]) for line in found] == [
+        ("--bind secret/db-new", "password"),
+        ("--bind secret/authority", "root.pem"),
+    ]
+
+
+def test_a_secret_that_no_document_names_is_an_error(tmp_path: Path) -> None:
+    (found,) = problems(
+        databases(),
+        a_secret(tmp_path, "db", "username", "password"),
+        a_secret(tmp_path, "db-new", "username", "password"),
+        a_secret(tmp_path, "typo", "username"),
+    )
+    assert found == "--bind secret/typo: the document names no such Secret"
+
+
+def test_a_migration_can_be_ended_when_its_secrets_are_gone(tmp_path: Path) -> None:
+    texts = [a_secret(tmp_path, name, "username", "password") for name in ("db", "db-new")]
+    LocalBackend(databases(), tmp_path / "state", texts, home=tmp_path / "home")
+    for name in ("db", "db-new"):
+        shutil.rmtree(tmp_path / name)
+    assert LocalBackend.reopen(tmp_path / "state", home=tmp_path / "home").keys()
+    with pytest.raises(DocumentError, match="there is no directory"):
+        LocalBackend(databases(), tmp_path / "state", texts, home=tmp_path / "home")
+
+
+def test_a_helper_finds_the_keys_under_the_names_that_it_knows_and_nothing_is_copied(tmp_path: Path) -> None:
+    texts = [a_secret(tmp_path, name, "username", "password") for name in ("db", "db-new")]
+    texts.append(a_secret(tmp_path, "authority", "root.pem"))
+    document = databases(caRef={"name": "authority", "key": "root.pem"})
+    backend = LocalBackend(document, tmp_path / "state", texts, home=tmp_path / "home")
+    [work] = surveys(document.spec)
+    request = Request(work.worker, "uid", "shop", "default", "preflight", work.name, params=work.params)
+    spec = HelperSpec("preflight-shop-1-uid", request, (), Rights.NONE, secrets=work.secrets, network=True)
+    backend.helpers.prepare(spec)
+    roots = Request.from_json((backend.state.helpers / spec.name / "request.json").read_text()).roots
+    assert sorted(roots) == ["source-credentials", "target-ca", "target-credentials", "workspace"]
+    assert (Path(roots["target-ca"]) / "ca.crt").resolve() == tmp_path / "authority" / "root.pem"
+    assert (Path(roots["source-credentials"]) / "password").resolve() == tmp_path / "db" / "password"
+    assert all(path.is_symlink() for root in roots if root != "workspace" for path in Path(roots[root]).iterdir())

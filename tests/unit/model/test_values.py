@@ -78,3 +78,15 @@ def test_a_condition_keeps_its_moment_until_its_status_changes() -> None:
     moments = [{c.type: (c.status, c.last_transition_time[14:16]) for c in s.conditions} for s in (later, ended)]
     assert moments[0] == {"Ready": ("False", "00"), "Reconciling": ("True", "00"), "Stalled": ("False", "00")}
     assert moments[1] == {"Ready": ("True", "02"), "Reconciling": ("False", "02"), "Stalled": ("False", "00")}
+
+
+def test_a_survey_that_found_very_much_still_fits_the_termination_log() -> None:
+    found = [{"reason": "RoleMissing", "message": "x" * 200, "passing": False}] * 12
+    names = [f"{number}-{'n' * 60}" for number in range(20)]
+    facts = {"target": {"empty": False, "missingRoles": names}, "problems": {"found": found, "count": 12}}
+    text = Record("sha256:x", Outcome.SUCCEEDED, facts=facts).to_json(TERMINATION_MESSAGE_LIMIT)
+    assert len(text.encode()) <= TERMINATION_MESSAGE_LIMIT
+    kept = Record.from_json(text).facts
+    assert kept["target"]["empty"] is False
+    assert kept["problems"]["count"] == 12
+    assert len(kept["problems"]["found"]) > 2

@@ -39,6 +39,7 @@ def test_the_policy_looks_at_fields_and_annotations_that_exist(file):
     text = file.read_text()
     spec = document.Spec.model_json_schema(by_alias=True)["properties"]
     assert set(re.findall(r"object\.spec\.(\w+)", text)) <= spec.keys()
+    assert set(re.findall(r"object\.spec\.volumes\.(\w+)", text)) == {"pairs", "databases"}
     assert set(re.findall(r"'(migration\.mlops\.dev/\w+)'", text)) == {labels.RETRY, labels.RELEASE}
     assert set(re.findall(r"== '([A-Z]\w+)'", text)) - {"CREATE"} <= set(document.WorkloadKind)
 

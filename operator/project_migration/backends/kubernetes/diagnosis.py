@@ -7,6 +7,7 @@ https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from project_migration.backends.kubernetes.manifests import CONTAINER
@@ -37,6 +38,12 @@ MOUNT_EVENTS = frozenset(
     {"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedBinding", "ProvisioningFailed"}
 )
 
+#: kubernetes/pkg/volume/secret/secret.go: a Secret that is not there, and a key that it does not have.
+_NO_SECRET = re.compile(
+    r'for volume "(?P<volume>[^"]+)" : '
+    r'(?:secret "(?P<secret>[^"]+)" not found|references non-existent secret key: (?P<key>\S+))'
+)
+
 NODE_IS_GONE = frozenset({"DeletionByPodGC", "DeletionByTaintManager"})
 
 #: 128 + SIGKILL, 128 + SIGTERM: somebody ended the program from outside.
@@ -60,7 +67,7 @@ def pending_failure(pod: Json | None, events: Sequence[Json]) -> Failure | None:
             return Failure(Reason.HELPER_IMAGE, f"image {status.get('image')}: {reason}: {message}".rstrip(": "))
         if reason not in STARTING_REASONS:
             return Failure(Reason.HELPER_NOT_STARTED, f"{reason}: {message}".rstrip(": "))
-    return _unscheduled(pod) or _unmounted(events)
+    return _unscheduled(pod) or _without_secret(pod, events) or _unmounted(events)
 
 
 def _unscheduled(pod: Json) -> Failure | None:
@@ -69,6 +76,27 @@ def _unscheduled(pod: Json) -> Failure | None:
             message = str(condition.get("message") or condition.get("reason") or "")
             return Failure(Reason.HELPER_UNSCHEDULABLE, message)
     return None
+
+
+def _without_secret(pod: Json, events: Sequence[Json]) -> Failure | None:
+    """The newest event speaks of a time-out only, so the one that says which Secret is looked for among all."""
+    for event in events:
+        said = str(event.get("message", ""))
+        missing = _NO_SECRET.search(said)
+        if event.get("reason") not in MOUNT_EVENTS or missing is None:
+            continue
+        name = missing["secret"] or _secret_of(pod, missing["volume"] or "")
+        what = f"has no key {missing['key']}" if missing["key"] else "does not exist"
+        return Failure(Reason.SECRET_NOT_FOUND, f"Secret {name} {what}")
+    return None
+
+
+def _secret_of(pod: Json, volume: str) -> str:
+    """Which Secret a pod's volume is made of; the volume's own name where that cannot be told."""
+    for found in (pod.get("spec") or {}).get("volumes") or ():
+        if found.get("name") == volume and found.get("secret"):
+            return str(found["secret"].get("secretName"))
+    return f"of the volume {volume}"
 
 
 def _unmounted(events: Sequence[Json]) -> Failure | None:

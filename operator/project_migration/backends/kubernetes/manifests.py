@@ -14,12 +14,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from project_migration.backends.kubernetes.resources import HOSTNAME, MIGRATIONS, Json
-from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights
+from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
 from project_migration.engine.world import Migration
 from project_migration.model.document import Compute, Helper, Volume
 from project_migration.model.labels import (
     MANAGED_BY,
     NAME,
+    NETWORK,
+    NETWORK_SERVER,
     OPERATOR,
     REQUEST,
     REQUEST_DIGEST,
@@ -45,6 +47,11 @@ NAME_LIMIT = 63
 #: have any are counted as not preserved.
 OWNERS_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD")
 
+CAPABILITIES = {Rights.NONE: (), Rights.OWNERS: OWNERS_CAPABILITIES, Rights.WORKSPACE: ("DAC_OVERRIDE",)}
+
+#: Below it lie Secrets, each a directory of files.
+SECRETS = PurePosixPath("/run/project-migration")
+
 #: A mesh's sidecar would outlive the worker, and an autoscaler would move a copy of some hours for a better fit.
 #: https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/, https://linkerd.io/2/features/proxy-injection/
 #: https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md, https://karpenter.sh/docs/concepts/disruption/
@@ -58,7 +65,7 @@ UNDISTURBED = {
 #: Our image is one for Linux; what the document says comes on top.
 LINUX = {"kubernetes.io/os": "linux"}
 
-_WORKER = re.compile(r"^[a-z][a-z0-9_]*$")
+_WORKER = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")
 _ROOT = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _LABEL = re.compile(r"^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$")
 
@@ -131,7 +138,7 @@ def pod_template(spec: HelperSpec, migration: Migration, settings: Settings) -> 
     request = _with_roots(spec, mounts)
     return {
         "metadata": {
-            "labels": {**labels(spec.request), "sidecar.istio.io/inject": "false"},
+            "labels": {**labels(spec.request), **_network(spec), "sidecar.istio.io/inject": "false"},
             "annotations": {NAME: migration.key.name, REQUEST: request.to_json(), **UNDISTURBED},
         },
         "spec": {
@@ -142,7 +149,10 @@ def pod_template(spec: HelperSpec, migration: Migration, settings: Settings) -> 
             "imagePullSecrets": [{"name": name} for name in settings.helper_pull_secrets],
             "securityContext": _pod_security(spec, mounts, settings),
             "containers": [_container(spec, mounts, settings)],
-            "volumes": _volumes(mounts, settings, claimless_workspace=spec.workspace is None),
+            "volumes": [
+                *_volumes(mounts, settings, claimless_workspace=spec.workspace is None),
+                *_secret_volumes(spec, mounts, settings),
+            ],
             **_placement(spec.helper, spec.nodes),
         },
     }
@@ -157,6 +167,11 @@ def labels(request: Request) -> dict[str, str]:
         STEP: label_value(request.step),
         UNIT: label_value(request.unit),
     }
+
+
+def _network(spec: HelperSpec) -> dict[str, str]:
+    """By this a NetworkPolicy lets out those that talk to a server, and no others."""
+    return {NETWORK: NETWORK_SERVER} if spec.network else {}
 
 
 def owner_reference(migration: Migration) -> Json:
@@ -199,12 +214,13 @@ def _with_workspace(spec: HelperSpec) -> tuple[Mount, ...]:
 
 def _with_roots(spec: HelperSpec, mounts: Iterable[Mount]) -> Request:
     roots = {mount.root: root_path(mount.root, mount.volume) for mount in mounts}
+    roots |= {secret.root: str(SECRETS / secret.root) for secret in spec.secrets}
     return replace(spec.request, roots={WORKSPACE: str(MOUNTS / WORKSPACE), **roots})
 
 
 def _pod_security(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> Json:
     profile: Json = {"seccompProfile": {"type": "RuntimeDefault"}}
-    if spec.rights is Rights.OWNERS:
+    if spec.rights is not Rights.NONE:
         return {**profile, "runAsNonRoot": False, "runAsUser": 0, "runAsGroup": 0}
     user = spec.user if spec.user is not None else settings.helper_user
     group = spec.group if spec.group is not None else user
@@ -235,8 +251,8 @@ def command(worker: str) -> list[str]:
 def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> Json:
     names = _volume_names(mounts)
     capabilities: Json = {"drop": ["ALL"]}
-    if spec.rights is Rights.OWNERS:
-        capabilities["add"] = list(OWNERS_CAPABILITIES)
+    if CAPABILITIES[spec.rights]:
+        capabilities["add"] = list(CAPABILITIES[spec.rights])
     volume_mounts = [
         {
             "name": names[str(mount.volume.claim_name)],
@@ -247,6 +263,10 @@ def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) ->
     ]
     if spec.workspace is None:
         volume_mounts.append({"name": WORKSPACE, "mountPath": str(MOUNTS / WORKSPACE)})
+    volume_mounts += [
+        {"name": _secret_volume(secret), "mountPath": str(SECRETS / secret.root), "readOnly": True}
+        for secret in spec.secrets
+    ]
     volume_mounts += [
         {"name": "request", "mountPath": REQUEST_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
@@ -310,6 +330,29 @@ def _volumes(mounts: Iterable[Mount], settings: Settings, *, claimless_workspace
     request = {"path": "request.json", "fieldRef": {"fieldPath": f"metadata.annotations['{REQUEST}']"}}
     volumes += [{"name": "request", "downwardAPI": {"items": [request]}}, {"name": "tmp", **scratch}]
     return volumes
+
+
+def _secret_volume(secret: SecretMount) -> str:
+    return f"secret-{secret.root}"
+
+
+def _secret_volumes(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) -> list[Json]:
+    """One a root, in memory on the node, with the keys that are needed. Never optional: a Secret that is missing
+    keeps the pod from starting, and the kubelet says which."""
+    security = _pod_security(spec, mounts, settings)
+    # the files belong to root and to fsGroup; without a group all users of the pod are one: its only container's
+    mode = 0o440 if "fsGroup" in security or security.get("runAsUser") == 0 else 0o444
+    return [
+        {
+            "name": _secret_volume(secret),
+            "secret": {
+                "secretName": secret.secret,
+                "defaultMode": mode,
+                "items": [{"key": key, "path": file} for key, file in secret.keys],
+            },
+        }
+        for secret in spec.secrets
+    ]
 
 
 def _placement(helper: Helper, nodes: tuple[str, ...]) -> Json:

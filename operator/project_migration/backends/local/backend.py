@@ -53,14 +53,21 @@ class LocalBackend:
     """
 
     def __init__(
-        self, document: Document, state_dir: Path, bindings: Sequence[str] = (), *, home: Path | None = None
+        self,
+        document: Document,
+        state_dir: Path,
+        bindings: Sequence[str] = (),
+        *,
+        home: Path | None = None,
+        reopened: bool = False,
     ) -> None:
-        self.bindings = Bindings.parse(bindings)
+        self.bindings = Bindings.parse(bindings, secrets_are_there=not reopened)
         self.document = document
         self.home = (home or places.home()).absolute()
         self.state = StateDirectory(Path(state_dir).absolute())
         workspace = self._workspace()
-        problems = bound.check(document, self.bindings, keep_apart=(self.state.path, self.home, workspace))
+        own = (self.state.path, self.home, workspace)
+        problems = bound.check(document, self.bindings, keep_apart=own, secrets_are_there=not reopened)
         if problems:
             raise DocumentError(problems)
         stored = self.state.begin(document, self.bindings.texts)
@@ -76,9 +83,9 @@ class LocalBackend:
 
     @classmethod
     def reopen(cls, state_dir: Path, *, home: Path | None = None) -> LocalBackend:
-        """The migration that a state directory holds. Raises Gone."""
+        """The migration that a state directory holds, to end it: Secrets may be gone by then. Raises Gone."""
         stored = StateDirectory(state_dir).read()
-        return cls(stored.document, state_dir, stored.bindings, home=home)
+        return cls(stored.document, state_dir, stored.bindings, home=home, reopened=True)
 
     def keys(self) -> Sequence[Key]:
         return (self.key,) if self.state.exists else ()

@@ -12,6 +12,7 @@ from project_migration.backends.local.places import place_of, real
 from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import Document, Volume, WorkloadKind
 from project_migration.model.errors import DocumentError
+from project_migration.platforms.volumes.databases import CREDENTIAL_KEYS
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -33,6 +34,14 @@ class Means(NamedTuple):
         if self.how == "none":
             return "none"
         return f"{self.how}/{self.name}" + (f"@{self.directory}" if self.directory else "")
+
+
+class SecretUse(NamedTuple):
+    """A Secret where the document names it, and the key that is wanted of it."""
+
+    field: str
+    name: str
+    key: str
 
 
 class Use(NamedTuple):
@@ -70,7 +79,7 @@ class Bindings:
         return self.claims[volume.claim_name] if volume.claim_name else Path(str(volume.path))
 
     @classmethod
-    def parse(cls, texts: Sequence[str]) -> Bindings:
+    def parse(cls, texts: Sequence[str], *, secrets_are_there: bool = True) -> Bindings:
         """Raises DocumentError with every binding that is wrong."""
         claims: dict[str, Path] = {}
         workloads: dict[WorkloadRef, Means] = {}
@@ -85,7 +94,7 @@ class Bindings:
                 if kind == "claim":
                     _add(claims, name, Path(value).expanduser().absolute())
                 elif kind == "secret":
-                    _add(secrets, name, _existing(value))
+                    _add(secrets, name, _existing(value) if secrets_are_there else Path(value))
                 elif kind in WORKLOAD_KINDS:
                     _add(workloads, WorkloadRef(WORKLOAD_KINDS[kind], name), parse_means(value))
                 else:
@@ -142,12 +151,29 @@ def uses(document: Document) -> Iterator[Use]:
         yield Use("spec.backup", place, writes=True, shared=True)
 
 
-def check(document: Document, bindings: Bindings, keep_apart: Iterable[Path] = ()) -> tuple[str, ...]:
+def secret_uses(document: Document) -> Iterator[SecretUse]:
+    """Every key of every Secret that the document names, in its order."""
+    databases = document.spec.volumes.databases if document.spec.volumes else ()
+    for position, database in enumerate(databases):
+        for side, endpoint in (("source", database.source), ("target", database.target)):
+            where = f"spec.volumes.databases[{position}].{side}"
+            for key, _ in CREDENTIAL_KEYS:
+                yield SecretUse(f"{where}.credentialsRef.name", endpoint.credentials_ref.name, key)
+            if endpoint.ca_ref is not None:
+                yield SecretUse(f"{where}.caRef.name", endpoint.ca_ref.name, endpoint.ca_ref.key)
+
+
+def check(
+    document: Document, bindings: Bindings, keep_apart: Iterable[Path] = (), *, secrets_are_there: bool = True
+) -> tuple[str, ...]:
     """What the document names and nobody bound, what was bound and is not named, and directories that overlap.
 
-    ``keep_apart``: directories of our own, which no source or target may hold.
+    ``keep_apart``: directories of our own, which no source or target may hold. ``secrets_are_there``: whether keys of
+    Secrets have to be readable, which whoever only ends a migration does not need.
     """
     problems = (*_unbound(document, bindings), *_needless(document, bindings))
+    if secrets_are_there:
+        problems = (*problems, *dict.fromkeys(_keyless(document, bindings)))
     return problems or tuple(_overlapping(document, bindings, tuple(keep_apart)))
 
 
@@ -166,6 +192,23 @@ def _unbound(document: Document, bindings: Bindings) -> Iterator[str]:
                 f"spec.quiesce.workloads[{position}]: this machine has no {workload.kind} {workload.name}: say how"
                 f" it is stopped and started with --bind {kind}/{workload.name}=… ({MEANS})"
             )
+    yield from dict.fromkeys(_secrets(document, bindings))
+
+
+def _secrets(document: Document, bindings: Bindings) -> Iterator[str]:
+    for use in secret_uses(document):
+        if use.name not in bindings.secrets:
+            yield (
+                f"{use.field}: this machine has no Secret {use.name}: say where its keys lie, a file each, with"
+                f" --bind secret/{use.name}=DIRECTORY"
+            )
+
+
+def _keyless(document: Document, bindings: Bindings) -> Iterator[str]:
+    for use in secret_uses(document):
+        directory = bindings.secrets.get(use.name)
+        if directory is not None and not (directory / use.key).is_file():
+            yield f"--bind secret/{use.name}: {directory} holds no file {use.key} ({use.field})"
 
 
 def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
@@ -181,6 +224,10 @@ def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
         if ref not in named:
             kind = ref.kind.value.lower()
             yield f"--bind {kind}/{ref.name}: the document lists no {ref} under spec.quiesce.workloads"
+    secrets = {use.name for use in secret_uses(document)}
+    for name in bindings.secrets:
+        if name not in secrets:
+            yield f"--bind secret/{name}: the document names no such Secret"
 
 
 def _overlapping(document: Document, bindings: Bindings, keep_apart: tuple[Path, ...]) -> Iterator[str]:

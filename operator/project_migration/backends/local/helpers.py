@@ -21,7 +21,7 @@ from project_migration.backends.local import processes
 from project_migration.backends.local.bindings import Bindings
 from project_migration.backends.local.diagnosis import crashed, refusal
 from project_migration.backends.local.files import read_json, write_json, write_whole
-from project_migration.engine.effects import HelperSpec
+from project_migration.engine.effects import HelperSpec, SecretMount
 from project_migration.engine.world import HelperFacts, HelperPhase
 from project_migration.model.errors import Failure, PassingError
 from project_migration.model.records import Progress, Record
@@ -97,6 +97,7 @@ class Helpers:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o711)
         roots = {mount.root: str(self.bindings.directory(mount.volume)) for mount in spec.mounts}
+        roots |= {secret.root: self._secret(secret, directory) for secret in spec.secrets}
         request = replace(spec.request, roots={**roots, "workspace": str(self.workspace)})
         write_whole(directory / "request.json", request.to_json(), 0o644)
         kept = Kept(
@@ -109,6 +110,14 @@ class Helpers:
         )
         self._hand_over(kept, directory)
         self._write(kept)
+
+    def _secret(self, secret: SecretMount, directory: Path) -> str:
+        """A directory of links: nothing of a Secret is ever copied into ours."""
+        place = directory / secret.root
+        place.mkdir(mode=0o711)
+        for key, file in secret.keys:
+            (place / file).symlink_to(self.bindings.secrets[secret.secret] / key)
+        return str(place)
 
     def start(self, name: str, uid: str, version: str) -> None:
         """Noted as started before it is: one that was noted only is lost, and never runs twice."""

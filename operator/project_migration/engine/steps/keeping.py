@@ -33,7 +33,7 @@ from project_migration.model.status import (
 def can_roll_back(status: Status) -> bool:
     """Whether all that was written to is known to have been kept, or to have been empty."""
     units = status.backup.units if status.backup else ()
-    return bool(units) and all(unit.keeping is not Keeping.WAIVED for unit in units)
+    return bool(units) and all(unit.keeping in (Keeping.KEPT, Keeping.EMPTY) for unit in units)
 
 
 def empty_units(status: Status) -> frozenset[str]:
@@ -98,6 +98,39 @@ class ProveBackup:
         kept = any(step.id == "back_up" and step.units for step in context.status.steps)
         message = "the backup equals the target" if kept else "no backup was needed"
         return Outcome.done(_recorded(context, outcome.status), message, outcome.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Takes away what a target carried for a way back, such as a database's note of what is this migration's.
+
+    After the workloads are back: a retry of what failed before would not know its own work any more.
+    """
+
+    id: str = "settle"
+    phase: str = "CleaningUp"
+    weight: int = 1
+    writes_target: bool = False
+    needs_quiet: bool = False
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).settlements(context.spec)
+        outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        if outcome.verdict is not Verdict.DONE or not works:
+            return outcome
+        backup = outcome.status.backup or BackupStatus()
+        settled = {work.name for work in works}
+        units = tuple(
+            unit.model_copy(update={"keeping": Keeping.LET_GO})
+            if unit.name in settled and unit.keeping is Keeping.EMPTY
+            else unit
+            for unit in backup.units
+        )
+        status = outcome.status.model_copy(update={"backup": backup.model_copy(update={"units": units})})
+        return Outcome.done(status, outcome.message, outcome.effects)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class Plan:
 def _planned(unit: UnitStatus) -> PlannedUnit:
     return PlannedUnit(
         name=unit.name,
-        items=unit.counts.get("entries", 0),
+        # of a volume its objects, of a database its rows
+        items=unit.counts.get("entries", unit.counts.get("rows", 0)),
         bytes=unit.counts.get("bytes", 0),
         free_bytes=unit.counts.get("freeBytes"),
         target_empty=bool(unit.counts.get("targetEmpty", 0)),

@@ -58,8 +58,11 @@ class Preflight:
         """One helper of each kind that the migration will make, as it will be made."""
         platform = platform_of(view)
         works = (
-            *((self.id, work) for work in _at_home(view, platform.surveys(view.spec, places_of(view)))[:1]),
-            *(("copy", work) for work in _at_home(view, platform.copies(view.spec, share=1, empty=frozenset()))[:1]),
+            *((self.id, work) for work in _one_of_each(_at_home(view, platform.surveys(view.spec, places_of(view))))),
+            *(
+                ("copy", work)
+                for work in _one_of_each(_at_home(view, platform.copies(view.spec, share=1, empty=frozenset())))
+            ),
         )
         context = Context(view.migration, view.status, view.platform, view.pace, world)
         return tuple(helper_spec(context, step, work, 1) for step, work in works)
@@ -116,6 +119,11 @@ def _at_home(view: View, works: tuple[UnitWork, ...]) -> tuple[UnitWork, ...]:
     """Those whose volumes a pod in the migration's namespace can mount; the checks speak of the others."""
     own = (None, view.migration.key.namespace)
     return tuple(work for work in works if all(mount.volume.namespace in own for mount in work.mounts))
+
+
+def _one_of_each(works: tuple[UnitWork, ...]) -> tuple[UnitWork, ...]:
+    """The first for each program: the others differ in nothing that admission looks at."""
+    return tuple({work.worker: work for work in reversed(works)}.values())[::-1]
 
 
 def platform_of(view: View) -> Platform:

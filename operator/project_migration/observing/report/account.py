@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from project_migration.engine.clock import moment
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import Mode, Side, Volume, VolumePair
+from project_migration.model.document import DatabaseEndpoint, Mode, Side, Volume, Volumes
 from project_migration.model.status import State, Status, StepStatus, UnitStatus, WorkloadState, WorkloadStatus
 
 #: Kinds of objects, as the copy and the survey count them.
-KINDS = ("files", "directories", "symlinks", "hardLinks", "specials", "special", "sockets")
+KINDS = (
+    *("files", "directories", "symlinks", "hardLinks", "specials", "special", "sockets"),
+    *("tables", "rows", "sequences", "largeObjects"),
+)
 
 #: Of these, the ones that do not count an object twice. A record's ``entries`` also counts what was left out.
-OBJECTS = ("files", "directories", "symlinks", "specials", "special")
+OBJECTS = ("files", "directories", "symlinks", "specials", "special", "rows")
 
 #: What a copy did with them, and what that means.
 DEEDS: Mapping[str, str] = {
@@ -82,7 +86,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One pair of the document and what became of it."""
+    """One pair or database of the document and what became of it."""
 
     name: str
     source: str
@@ -104,6 +108,12 @@ class Pair:
     @property
     def rate(self) -> float | None:
         return self.bytes_copied / self.seconds if self.seconds else None
+
+    @property
+    def rows(self) -> int | None:
+        """Of a database; None for directories."""
+        kinds = dict(self.kinds)
+        return kinds.get("rows", 0) if "tables" in kinds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +159,11 @@ class Account:
     @property
     def items(self) -> int:
         return sum(pair.items for pair in self.pairs)
+
+    @property
+    def files(self) -> int:
+        """Objects that are made one by one, as rows are not."""
+        return sum(pair.items for pair in self.pairs if pair.rows is None)
 
     @property
     def bytes(self) -> int:
@@ -205,6 +220,12 @@ def place_words(volume: Volume) -> str:
     return f"{root}, {volume.sub_path}" if volume.sub_path else root
 
 
+def database_words(endpoint: DatabaseEndpoint) -> str:
+    """``postgres db.old:5432/vision``"""
+    server = endpoint.postgres
+    return f"postgres {server.host}:{server.port}/{server.database}"
+
+
 def _lane(step: StepStatus) -> Lane:
     units = tuple(
         Lane(
@@ -227,12 +248,35 @@ def _pairs(migration: Migration) -> Iterator[Pair]:
     if document is None or document.spec.volumes is None:
         return
     steps = {step.id: step for step in migration.status.steps}
-    for pair in document.spec.volumes.pairs:
-        found = {name: unit for name, step in steps.items() if (unit := step.unit(pair.name)) is not None}
-        yield _pair(pair, found)
+    for moved in _moved(document.spec.volumes):
+        found = {name: unit for name, step in steps.items() if (unit := step.unit(moved.name)) is not None}
+        yield _pair(moved, found)
 
 
-def _pair(pair: VolumePair, units: Mapping[str, UnitStatus]) -> Pair:
+class _Moved(NamedTuple):
+    """What the document says of a pair or a database, in words."""
+
+    name: str
+    source: str
+    target: str
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+def _moved(volumes: Volumes) -> Iterator[_Moved]:
+    for pair in volumes.pairs:
+        yield _Moved(pair.name, place_words(pair.source), place_words(pair.target), pair.include, pair.exclude)
+    for database in volumes.databases:
+        yield _Moved(
+            database.name,
+            database_words(database.source),
+            database_words(database.target),
+            (*database.schemas.include, *database.tables.include),
+            (*database.schemas.exclude, *database.tables.exclude, *database.exclude_table_data),
+        )
+
+
+def _pair(pair: _Moved, units: Mapping[str, UnitStatus]) -> Pair:
     """From what its units left: the copy's counts where there are any, else what the survey counted."""
     copied, proved, surveyed = units.get("copy"), units.get("verify"), units.get("preflight")
     counts = next((u.counts for u in (copied, surveyed) if u and u.counts), {})
@@ -241,8 +285,8 @@ def _pair(pair: VolumePair, units: Mapping[str, UnitStatus]) -> Pair:
     lane_end = _moment(copied.finished_at) if copied else None
     return Pair(
         name=pair.name,
-        source=place_words(pair.source),
-        target=place_words(pair.target),
+        source=pair.source,
+        target=pair.target,
         state=latest.state if latest else State.PENDING,
         items=sum(counts.get(kind, 0) for kind in OBJECTS),
         bytes=counts.get("bytes", 0),

@@ -9,4 +9,6 @@ from project_migration.observing.report.account import Account
 
 def estimate(told: Account, transfer: Transfer) -> Estimate | None:
     """None when nothing is known of what would move."""
-    return reckon(told.items, told.bytes, transfer)
+    if not told.items and not told.bytes:
+        return None
+    return reckon(told.files, told.bytes, transfer)

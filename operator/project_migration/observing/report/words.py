@@ -44,8 +44,9 @@ def objects(count: int) -> str:
 
 
 def pair_sentence(pair: Pair) -> str:
-    """``1,234 objects, 12.3 GiB in 58.0s (210 MiB/s)``"""
-    text = f"{objects(pair.items)}, {human_bytes(pair.bytes)}"
+    """``1,234 objects, 12.3 GiB in 58.0s (210 MiB/s)``; of a database its rows"""
+    what = objects(pair.items) if pair.rows is None else f"{pair.rows:,} row" + ("" if pair.rows == 1 else "s")
+    text = f"{what}, {human_bytes(pair.bytes)}"
     if pair.seconds:
         text += f" in {whole_seconds(pair.seconds)}"
         if pair.bytes_copied < pair.bytes:

@@ -1,4 +1,5 @@
-"""Plain volumes: each pair is surveyed, copied and proved by one helper that mounts both sides."""
+"""Plain volumes: each pair is surveyed, copied and proved by one helper that mounts both sides. Databases beside them
+are units of the same steps."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
-from project_migration.platforms.volumes import keeping
+from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.judgement import judge, judge_backup
 
 IGNORE_FILE = ".exportignore"
@@ -29,31 +30,36 @@ class VolumesPlatform:
         )
 
     def units(self, spec: Spec) -> tuple[str, ...]:
-        return tuple(pair.name for pair in _pairs(spec))
+        return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
     def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        return (*_surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
+        return (*_surveys(spec), *databases.surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
 
     def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        return keeping.backups(spec, _pairs(spec), backings)
+        return (*keeping.backups(spec, _pairs(spec), backings), *databases.backups(spec, backings))
 
     def backup_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return keeping.backup_proofs(spec, _pairs(spec), backings)
 
     def restores(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        return keeping.restores(spec, _pairs(spec), backings)
+        return (*keeping.restores(spec, _pairs(spec), backings), *databases.restores(spec, backings))
 
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return keeping.restore_proofs(spec, _pairs(spec), backings)
 
+    def settlements(self, spec: Spec) -> tuple[UnitWork, ...]:
+        return databases.clears(spec, databases.Clearing.NOTE)
+
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
         if unit.startswith(BACKUP_UNIT):
             return judge_backup(spec, unit, record)
+        if any(database.name == unit for database in databases.of(spec)):
+            return databases.judge(unit, record)
         return judge(spec, unit, record, written=written)
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         bandwidth = parse_bytes(spec.transfer.bandwidth) // share if spec.transfer.bandwidth else None
-        return tuple(
+        pairs = tuple(
             UnitWork(
                 pair.name,
                 "copy_tree",
@@ -70,9 +76,11 @@ class VolumesPlatform:
             )
             for pair in _pairs(spec)
         )
+        # a database has no state that could be caught up with later: its copy is one snapshot
+        return pairs if warm else pairs + databases.copies(spec, bandwidth=bandwidth)
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
-        return tuple(
+        pairs = tuple(
             UnitWork(
                 pair.name,
                 "manifest",
@@ -86,6 +94,7 @@ class VolumesPlatform:
             )
             for pair in _pairs(spec)
         )
+        return pairs + databases.verifications(spec)
 
 
 def _surveys(spec: Spec) -> tuple[UnitWork, ...]:

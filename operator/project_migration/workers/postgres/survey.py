@@ -93,7 +93,8 @@ def work(job: Job) -> Record:
     source_facts = facts["source"]
     job.tell(Progress(0, source_facts.get("bytes", 0), 0, source_facts.get("tables", 0)))
     counts = {name: source_facts.get(name, 0) for name in ("tables", "rows", "bytes", "sequences", "largeObjects")}
-    return job.record(counts=counts | {"problems": len(problems)}, facts=facts)
+    counts |= {"problems": len(problems), "targetEmpty": int(facts["target"].get("empty", False))}
+    return job.record(counts=counts, facts=facts)
 
 
 def _look(session: Connection, selection: Selection) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""PostgreSQL beside volumes: what its helpers do, with which Secrets, and what their surveys say against it.
+
+A helper reads the Secrets of the sides that it talks to, and no others. What goes into a request is names only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from project_migration.engine.effects import Mount, SecretMount
+from project_migration.engine.platform import Backing, UnitWork
+from project_migration.model.document import Database, DatabaseEndpoint, NameFilter, Side, Spec
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.records import Record
+
+CREDENTIAL_KEYS = (("username", "username"), ("password", "password"))
+
+#: What the workers call the file, whatever its key is called in the Secret.
+CA_FILE = "ca.crt"
+
+#: The root below which a dump lies, in a directory named after its database.
+BACKUP = "backup"
+
+Params = Mapping[str, Any]
+
+
+class Clearing(StrEnum):
+    """What ``postgres.clear`` takes away of a migration's own work in a target."""
+
+    UNFINISHED = "Unfinished"
+    """What a copy did not complete: after a cancel, or when a person gives up."""
+    EVERYTHING = "Everything"
+    """What was completed, too: a way back without a backup, for a target that was proved empty."""
+    NOTE = "Note"
+    """Only the schema that says whose work it is, when all is proved and nothing can be taken back any more."""
+
+
+def of(spec: Spec) -> tuple[Database, ...]:
+    return spec.volumes.databases if spec.volumes is not None else ()
+
+
+def surveys(spec: Spec) -> tuple[UnitWork, ...]:
+    return tuple(_both_sides(database, "survey", _choices(database)) for database in of(spec))
+
+
+def copies(spec: Spec, *, bandwidth: int | None) -> tuple[UnitWork, ...]:
+    """``bandwidth``: bytes a second for each."""
+    return tuple(
+        _both_sides(
+            database,
+            "copy",
+            {**_choices(database), "workers": spec.transfer.workers, "bandwidth": bandwidth},
+        )
+        for database in of(spec)
+    )
+
+
+def verifications(spec: Spec) -> tuple[UnitWork, ...]:
+    return tuple(
+        _both_sides(database, "verify", {**_choices(database), "workers": spec.transfer.workers})
+        for database in of(spec)
+    )
+
+
+def judge(unit: str, record: Record) -> tuple[Failure, ...]:
+    """Everything that a survey found to stand in the way; it succeeds when the look was taken, whatever it saw."""
+    if not record.succeeded:
+        return (Failure(_reason(record.reason), f"{unit}: {record.message}", record.passing),)
+    problems = record.facts.get("problems", {})
+    found = problems.get("found", ())
+    failures = [Failure(_reason(told["reason"]), f"{unit}: {told['message']}", bool(told["passing"])) for told in found]
+    more = int(problems.get("count", 0)) - len(failures)
+    if failures and more > 0:
+        failures.append(Failure(failures[-1].reason, f"{unit}: and {more} more"))
+    return tuple(failures)
+
+
+def backups(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+    """Dumps of the targets that are about to be replaced; the others were proved empty. A dump reads itself back."""
+    places = {backing.unit: backing.place for backing in backings}
+    return tuple(
+        _target_only(
+            database,
+            "dump",
+            {"side": "target", "name": database.name, "workers": spec.transfer.workers},
+            Mount(BACKUP, place, read_only=False),
+        )
+        for database in of(spec)
+        if database.replace and (place := places.get(database.name)) is not None
+    )
+
+
+def restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+    """The way back: from its dump, or to the empty database that it was. Each proves itself what it has done."""
+    by_name = {backing.unit: backing for backing in backings}
+    return tuple(_restore(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name)
+
+
+def _restore(spec: Spec, database: Database, backing: Backing) -> UnitWork:
+    if backing.place is None:
+        return _target_only(database, "clear", {"what": str(Clearing.EVERYTHING)})
+    return _target_only(
+        database,
+        "restore",
+        {"name": database.name, "replace": True, "workers": spec.transfer.workers},
+        Mount(BACKUP, backing.place, read_only=True),
+    )
+
+
+def clears(spec: Spec, what: Clearing) -> tuple[UnitWork, ...]:
+    return tuple(_target_only(database, "clear", {"what": str(what)}) for database in of(spec))
+
+
+def _both_sides(database: Database, worker: str, params: Params) -> UnitWork:
+    return UnitWork(
+        database.name,
+        f"postgres.{worker}",
+        mounts=(),
+        params={"source": _server(database.source), "target": _server(database.target), **params},
+        secrets=(*_secrets(Side.SOURCE, database.source), *_secrets(Side.TARGET, database.target)),
+        network=True,
+    )
+
+
+def _target_only(database: Database, worker: str, params: Params, *mounts: Mount) -> UnitWork:
+    return UnitWork(
+        database.name,
+        f"postgres.{worker}",
+        mounts=mounts,
+        params={"target": _server(database.target), **params},
+        secrets=_secrets(Side.TARGET, database.target),
+        network=True,
+    )
+
+
+def _server(endpoint: DatabaseEndpoint) -> dict[str, Any]:
+    server = endpoint.postgres
+    return {
+        "host": server.host,
+        "port": server.port,
+        "database": server.database,
+        "sslmode": str(server.sslmode) if server.sslmode else None,
+        "insecureSkipVerify": endpoint.insecure_skip_verify,
+    }
+
+
+def _secrets(side: Side, endpoint: DatabaseEndpoint) -> tuple[SecretMount, ...]:
+    name = side.value.lower()
+    mounts = [SecretMount(f"{name}-credentials", endpoint.credentials_ref.name, CREDENTIAL_KEYS)]
+    if endpoint.ca_ref is not None:
+        mounts.append(SecretMount(f"{name}-ca", endpoint.ca_ref.name, ((endpoint.ca_ref.key, CA_FILE),)))
+    return tuple(mounts)
+
+
+def _choices(database: Database) -> Params:
+    """What decides the outcome, the same for survey, copy and proof."""
+    return {
+        "schemas": _filter(database.schemas),
+        "tables": _filter(database.tables),
+        "excludeTableData": list(database.exclude_table_data),
+        "replace": database.replace,
+        "owners": str(database.owners),
+        "privileges": str(database.privileges),
+        "missingRoles": str(database.missing_roles),
+        "acceptCollation": database.accept_collation,
+    }
+
+
+def _filter(names: NameFilter) -> dict[str, list[str]]:
+    return {"include": list(names.include), "exclude": list(names.exclude)}
+
+
+def _reason(word: str) -> Reason:
+    return Reason(word) if word in {str(reason) for reason in Reason} else Reason.HELPER_CRASHED

@@ -1,0 +1,124 @@
+"""Documents with directories and databases: both in the same steps, each judged by what its own survey says."""
+
+from __future__ import annotations
+
+import pytest
+
+from project_migration.backends.fake import Behaviour
+from project_migration.engine.effects import Rights
+from project_migration.engine.steps.keeping import can_roll_back
+from project_migration.engine.world import NamespaceFacts
+from project_migration.model.document import Document
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.status import Keeping, State
+
+from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
+
+
+def both_kinds() -> Document:
+    def endpoint(host: str) -> dict[str, object]:
+        return {"postgres": {"host": host, "database": "shop"}, "credentialsRef": {"name": host}}
+
+    pair = {"name": "data", "source": {"claimName": "data-old"}, "target": {"claimName": "data-new"}}
+    database = {"name": "shop", "source": endpoint("old"), "target": endpoint("new")}
+    return a_document(volumes={"pairs": [pair], "databases": [database]})
+
+
+def problem(reason: Reason, *, passing: bool = False) -> dict[str, object]:
+    return {"reason": str(reason), "message": "as the server says", "passing": passing}
+
+
+def test_both_kinds_arrive_in_the_same_steps() -> None:
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    key = cluster.add(both_kinds())
+    status = run(cluster, key)
+    assert status.phase == "Succeeded", status.failure
+    for step in ("preflight", "copy", "verify"):
+        units = next(found.units for found in status.steps if found.id == step)
+        assert [(unit.name, unit.state) for unit in units] == [("data", State.SUCCEEDED), ("shop", State.SUCCEEDED)]
+    assert [unit.name for unit in status.plan] == ["data", "shop"]
+    assert status.result is not None
+    assert_workloads_are_back(cluster, status)
+
+
+def test_what_stands_against_either_is_said_at_once_and_nothing_is_written() -> None:
+    cluster = a_cluster()
+    cluster.facts["data"] = {"target": {"empty": False, "entries": 7}}
+    found = [problem(Reason.TARGET_OLDER), problem(Reason.ROLE_MISSING)]
+    cluster.facts["shop"] = {"problems": {"found": found, "count": 2}}
+    key = cluster.add(both_kinds())
+    status = run(cluster, key)
+    assert (status.phase, status.failure_reason) == ("Failed", "TargetNotEmpty")
+    assert "data: the target holds 7 object(s) already" in status.failure
+    assert status.failure.count("shop: as the server says") == 2
+    assert status.first_write_at is None
+    assert_workloads_are_back(cluster, status)
+
+
+def test_a_server_that_does_not_answer_is_asked_again_and_a_wrong_password_is_not() -> None:
+    attempts = {}
+    for reason, passing in ((Reason.DATABASE_UNREACHABLE, True), (Reason.AUTHENTICATION_FAILED, False)):
+        cluster = a_cluster()
+        cluster.facts["shop"] = {"problems": {"found": [problem(reason, passing=passing)], "count": 1}}
+        status = run(cluster, cluster.add(both_kinds()))
+        assert (status.phase, status.failure_reason) == ("Failed", str(reason))
+        preflight = next(step for step in status.steps if step.id == "preflight")
+        unit = preflight.unit("shop")
+        assert unit is not None
+        attempts[reason] = unit.attempt
+    assert attempts == {Reason.DATABASE_UNREACHABLE: 4, Reason.AUTHENTICATION_FAILED: 1}
+
+
+def test_a_database_that_fails_takes_the_files_back_too() -> None:
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    cluster.behaviours["copy", "shop"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(both_kinds()))
+    assert (status.phase, status.failure_reason) == ("Failed", "CopyIncomplete")
+    assert (status.first_write_at, status.rolled_back_at is not None) == (None, True)
+    back = next(step for step in status.steps if step.id == "roll_back")
+    assert {unit.name for unit in back.units} == {"data", "home", "shop"}
+    assert_workloads_are_back(cluster, status)
+
+
+def test_a_database_s_note_goes_at_the_very_end_and_with_it_the_way_back() -> None:
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    status = run(cluster, cluster.add(both_kinds()))
+    settled = next(step for step in status.steps if step.id == "settle")
+    assert [unit.name for unit in settled.units] == ["shop"]
+    assert status.backup is not None
+    kept = {unit.name: unit.keeping for unit in status.backup.units}
+    assert kept == {"data": Keeping.EMPTY, "home": Keeping.EMPTY, "shop": Keeping.LET_GO}
+    assert not can_roll_back(status)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_admission_sees_a_helper_of_each_program_and_none_has_more_rights_than_it_needs(allowed: bool) -> None:
+    cluster = a_cluster()
+    cluster.namespace = NamespaceFacts(privileged_helpers=allowed)
+    run(cluster, cluster.add(both_kinds()))
+    offered = {spec.request.worker: spec for spec in cluster.offered}
+    assert set(offered) == {"survey", "postgres.survey", "copy_tree", "postgres.copy"}
+    for worker, spec in offered.items():
+        server = worker.startswith("postgres.")
+        assert spec.network is server
+        assert bool(spec.secrets) is server
+        assert spec.rights is (Rights.NONE if not allowed else Rights.WORKSPACE if server else Rights.OWNERS)
+
+
+def test_a_secret_that_is_missing_fails_with_its_name_when_the_time_is_over() -> None:
+    cluster = a_cluster()
+    cluster.behaviours["preflight", "shop"] = [Behaviour.NEVER_START]
+
+    def no_secret(_cluster: object, what: str, thing: object) -> None:
+        for helper in cluster.helpers.values():
+            if helper.spec.request.unit == "shop":
+                helper.failure = Failure(Reason.SECRET_NOT_FOUND, "Secret new does not exist")
+
+    cluster.watcher = no_secret
+    status = run(cluster, cluster.add(both_kinds()))
+    assert (status.phase, status.failure_reason) == ("Failed", "SecretNotFound")
+    assert "Secret new does not exist (waited 20s, timeouts.helperStart)" in status.failure
+    assert status.first_write_at is None
