@@ -197,9 +197,10 @@ class TestInstalled:
         for verb, resource in (("get", "pods"), ("get", "projectmigrations"), ("get", "secrets")):
             assert not here.may(who, verb, resource, places[1])
 
-    def test_the_policy_has_no_type_errors(self, here, places):
-        policy = here.get("validatingadmissionpolicy", f"{RELEASE}.{places[0]}")
-        assert policy["status"].get("typeChecking", {}) == {}
+    def test_the_policies_have_no_type_errors(self, here, places):
+        for name in (f"{RELEASE}.{places[0]}", f"{RELEASE}.{places[0]}.secrets"):
+            policy = here.get("validatingadmissionpolicy", name)
+            assert policy["status"].get("typeChecking", {}) == {}, name
 
     def test_an_upgrade_keeps_migrations_and_brings_new_settings(self, here, places):
         here.apply(migration(places[1], name="kept", suspend=True))
