@@ -78,7 +78,7 @@ def test_a_database_that_fails_takes_the_files_back_too() -> None:
     assert (status.phase, status.failure_reason) == ("Failed", "CopyIncomplete")
     assert (status.first_write_at, status.rolled_back_at is not None) == (None, True)
     back = next(step for step in status.steps if step.id == "roll_back")
-    assert {unit.name for unit in back.units} == {"data", "home", "shop"}
+    assert {unit.name for unit in back.units} == {"data", "shop"}
     assert_workloads_are_back(cluster, status)
 
 
@@ -90,7 +90,7 @@ def test_a_database_s_note_goes_at_the_very_end_and_with_it_the_way_back() -> No
     assert [unit.name for unit in settled.units] == ["shop"]
     assert status.backup is not None
     kept = {unit.name: unit.keeping for unit in status.backup.units}
-    assert kept == {"data": Keeping.EMPTY, "home": Keeping.EMPTY, "shop": Keeping.LET_GO}
+    assert kept == {"data": Keeping.EMPTY, "shop": Keeping.LET_GO}
     assert not can_roll_back(status)
 
 

@@ -38,10 +38,10 @@ def test_what_the_target_holds_is_kept_and_read_back_before_the_first_write() ->
     cluster = in_use()
     status = run(cluster, cluster.add(a_document(**KEPT)))
     assert status.phase == "Succeeded"
-    assert keepings(status) == {"data": Keeping.KEPT, "home": Keeping.KEPT}
+    assert keepings(status) == {"data": Keeping.EMPTY, "home": Keeping.KEPT}, "what is empty needs no backup"
     assert status.backup is not None
     assert (status.backup.claim, status.backup.path) == ("backup", "vision-00000001")
-    assert [unit.digest for unit in status.backup.units] == ["sha256:data", "sha256:home"]
+    assert [unit.digest for unit in status.backup.units] == ["", "sha256:home"]
     assert_workloads_are_back(cluster, status)
 
 
@@ -98,7 +98,7 @@ def test_a_failed_rollback_holds_the_target_says_where_the_backup_lies_and_can_b
     assert any(w.state is WorkloadState.HELD for w in status.workloads)
     assert "put back: data" in status.failure
     assert "what it held lies in backup, below vision-00000001" in status.failure
-    assert keepings(status) == {"data": Keeping.KEPT, "home": Keeping.KEPT}
+    assert keepings(status) == {"data": Keeping.EMPTY, "home": Keeping.KEPT}
     annotated(cluster, key, ROLLBACK, "again")
     status = run(cluster, key)
     assert (status.phase, status.first_write_at) == ("Failed", None)
@@ -127,7 +127,7 @@ def test_after_a_rollback_a_retry_keeps_what_users_have_by_then() -> None:
     annotated(cluster, key, RETRY, "again")
     status = run(cluster, key)
     assert (status.phase, status.rolled_back_at) == ("Succeeded", None)
-    assert keepings(status) == {"data": Keeping.KEPT, "home": Keeping.KEPT}
+    assert keepings(status) == {"data": Keeping.EMPTY, "home": Keeping.KEPT}
 
 
 @pytest.mark.parametrize("spec", [{}, KEPT])

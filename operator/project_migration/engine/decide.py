@@ -118,6 +118,7 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
             "remedy": "",
             "result": None,
             "warnings": (),
+            "plan": (),
             # a target workload that is held stays so, and its record with it; the others are looked at anew
             "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
             "progress": status.progress.model_copy(update={"percent": 0, "updated_at": None}),

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.local.postgres import fingerprint
+from tests.local.test_run_kept import changing
 from tools.postgres_servers import PASSWORD, Server
 
 PROGRAM = (sys.executable, "-m", "project_migration.cli.main")
@@ -89,6 +91,11 @@ class Site:
             timeout=200,
             check=False,
         )
+
+    def verb(self, verb: str) -> subprocess.CompletedProcess[str]:
+        """One that goes on with what the state directory holds."""
+        argv = (*PROGRAM, verb, "--state", str(self.state))
+        return subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
 
     def run(self, *binds: str) -> subprocess.CompletedProcess[str]:
         return self.call("run", *(binds or self.binds()))
@@ -248,3 +255,45 @@ def test_a_secret_without_a_key_is_named_by_the_key(site: Site) -> None:
     done = site.run(*binds)
     assert done.returncode == 2
     assert "holds no file password" in done.stderr
+
+
+def a_used_target(site: Site) -> str:
+    """What users of the target database have; some of it is in the way. Its fingerprint."""
+    server, name = site.target
+    with server.connect(name) as connection:
+        connection.execute("CREATE TABLE item (theirs text)")
+        connection.execute("INSERT INTO item VALUES ('nobody else has this')")
+    site.changes["replace"] = True
+    site.spec["backup"] = {"path": str(site.path / "backup")}
+    return fingerprint.of_database(server, name)
+
+
+def test_files_and_database_are_put_back_together_when_one_of_them_fails(site: Site) -> None:
+    before = a_used_target(site)
+    with changing(site.path / "old" / "log"):
+        done = site.run()
+    assert done.returncode == 1
+    assert "The target was put back as it was" in done.stdout, done.stdout + done.stderr
+    assert fingerprint.of_database(*site.target) == before
+    assert list((site.path / "new").iterdir()) == []
+
+
+def test_an_empty_database_is_empty_again_when_the_files_fail(site: Site) -> None:
+    before = fingerprint.of_database(*site.target)
+    with changing(site.path / "old" / "log"):
+        done = site.run()
+    assert done.returncode == 1
+    assert "The target was put back as it was" in done.stdout, done.stdout + done.stderr
+    assert fingerprint.of_database(*site.target) == before
+
+
+def test_an_undo_gives_the_users_of_a_database_back_what_they_had(site: Site) -> None:
+    before = a_used_target(site)
+    done = site.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.target_holds("SELECT count(*) FROM item") == ROWS
+    assert site.target_holds("SELECT count(*) FROM pg_namespace WHERE nspname = '_project_migration'") == 0
+    undone = site.verb("undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert fingerprint.of_database(*site.target) == before
+    assert list((site.path / "new").iterdir()) == []

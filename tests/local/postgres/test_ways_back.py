@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from project_migration.engine.platform import UnitWork
+from project_migration.engine.platform import Backing, UnitWork
 from project_migration.model.document import Spec, Volume
 from project_migration.platforms.volumes import databases
 from project_migration.platforms.volumes.databases import Clearing
@@ -16,7 +16,7 @@ from tests.local.postgres import fingerprint
 from tests.local.postgres.running import Case
 from tools.postgres_servers import Server
 
-CLAIM = Volume(claim_name="backup")
+KEPT = (Backing("shop", Volume(claim_name="backup")),)
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def test_a_target_comes_back_from_its_dump(case: Case) -> None:
     with server.connect(name) as connection:
         connection.execute("CREATE TABLE precious AS SELECT n FROM generate_series(1, 7) AS n")
     before = fingerprint.of_database(*case.target)
-    [survey], [backup] = databases.surveys(spec), databases.backups(spec, claim=CLAIM)
+    [survey], [backup] = databases.surveys(spec), databases.backups(spec, KEPT)
     assert done(case, survey, "survey").counts["targetEmpty"] == 0
     assert done(case, backup, "back_up").counts["rows"] == 7
     done(case, databases.copies(spec, bandwidth=None)[0], "copy")
     assert fingerprint.of_database(*case.target) != before
-    [back] = databases.restores(spec, claim=CLAIM)
+    [back], [after] = databases.restores(spec, KEPT), databases.after_restores(spec, KEPT)
     done(case, back, "restore")
-    done(case, databases.clears(spec, Clearing.NOTE)[0], "note")
+    done(case, after, "note")
     assert fingerprint.of_database(*case.target) == before
 
 
@@ -67,6 +67,6 @@ def test_a_target_that_was_empty_is_empty_again(case: Case) -> None:
     assert done(case, databases.surveys(spec)[0], "survey").counts["targetEmpty"] == 1
     done(case, databases.copies(spec, bandwidth=None)[0], "copy")
     assert done(case, databases.clears(spec, Clearing.UNFINISHED)[0], "cancel").counts["takenBack"] == 0
-    [back] = databases.restores(spec, claim=CLAIM, emptied=("shop",))
+    [back] = databases.restores(spec, (Backing("shop", None),))
     assert done(case, back, "rollback").counts["takenBack"] == 1
     assert fingerprint.of_database(*case.target) == before

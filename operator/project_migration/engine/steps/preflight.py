@@ -157,11 +157,15 @@ def place_in(backup: BackupStatus, unit: str) -> Volume:
 
 
 def places_of(view: View) -> tuple[Backing, ...]:
-    """A place for each unit that has none on record, when the document names one for backups."""
+    """A place for each unit that has none on record, when the document names one for backups.
+
+    Once it is planned: for each whose target was not found empty.
+    """
     place = backup_place(view)
     if place is None:
         return ()
     known = {unit.name for unit in (view.status.backup.units if view.status.backup else ())}
+    known |= {planned.name for planned in view.status.plan if planned.target_empty}
     return tuple(
         Backing(unit, place.model_copy(update={"sub_path": f"{place.sub_path}/{unit}"}))
         for unit in platform_of(view).units(view.spec)

@@ -109,6 +109,12 @@ def _restore(spec: Spec, database: Database, backing: Backing) -> UnitWork:
     )
 
 
+def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+    """A restored target loses the note of what came meanwhile; one that was made empty has lost it with the rest."""
+    kept = {backing.unit for backing in backings if backing.place is not None}
+    return tuple(work for work in clears(spec, Clearing.NOTE) if work.name in kept)
+
+
 def clears(spec: Spec, what: Clearing) -> tuple[UnitWork, ...]:
     return tuple(_target_only(database, "clear", {"what": str(what)}) for database in of(spec))
 

@@ -45,7 +45,7 @@ class VolumesPlatform:
         return (*keeping.restores(spec, _pairs(spec), backings), *databases.restores(spec, backings))
 
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        return keeping.restore_proofs(spec, _pairs(spec), backings)
+        return (*keeping.restore_proofs(spec, _pairs(spec), backings), *databases.after_restores(spec, backings))
 
     def settlements(self, spec: Spec) -> tuple[UnitWork, ...]:
         return databases.clears(spec, databases.Clearing.NOTE)
