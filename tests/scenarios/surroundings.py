@@ -5,6 +5,7 @@ from __future__ import annotations
 from project_migration.backends.fake import FakeBackend, FakeCluster, FakeHelper, FakeWorkload
 from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.step import Pace
+from project_migration.engine.steps.keeping import empty_units
 from project_migration.engine.steps.quiesce import SCALED_BACK_LIMIT
 from project_migration.engine.world import ClaimFacts
 from project_migration.model.document import Document, WorkloadKind
@@ -138,10 +139,9 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
         "known before the first write"
     )
     assert written <= {"claim/data-new", "claim/home-new"}, "the source is only read"
-    if request.worker == "copy_tree" and request.step != "roll_back":
-        assert request.params["release"] is (request.step == "copy"), (
-            "the mark stays until the last copy, and no longer"
-        )
+    if request.worker == "copy_tree" and request.step in ("pre_copy", "copy"):
+        marked = request.step == "pre_copy" or request.unit in empty_units(owner.status)
+        assert request.params["release"] is not marked, "what may be removed again keeps its mark"
     if request.step == "pre_copy":
         assert {"lock", "preflight", "quiesce_target", "back_up", "prove_backup"} <= done
     elif request.step == "copy":

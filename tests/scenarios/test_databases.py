@@ -87,7 +87,7 @@ def test_a_database_s_note_goes_at_the_very_end_and_with_it_the_way_back() -> No
     cluster.watcher = watch_invariants
     status = run(cluster, cluster.add(both_kinds()))
     settled = next(step for step in status.steps if step.id == "settle")
-    assert [unit.name for unit in settled.units] == ["shop"]
+    assert [unit.name for unit in settled.units] == ["data", "shop"]
     assert status.backup is not None
     kept = {unit.name: unit.keeping for unit in status.backup.units}
     assert kept == {"data": Keeping.EMPTY, "shop": Keeping.LET_GO}

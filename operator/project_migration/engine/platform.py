@@ -45,6 +45,8 @@ class Backing:
     place: Volume | None
     root: Mapping[str, int] = field(default_factory=dict)
     """Of a target that was empty: its directory's mode, owner and time."""
+    settled: bool = False
+    """Whether the migration had succeeded, and what told its own work from users' was taken away."""
 
 
 #: What the unit that looks at a unit's place in the backup is called, in preflight.
@@ -77,8 +79,12 @@ class Platform(Protocol):
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Proves that they are. A unit without work was proved by its restore."""
 
-    def settlements(self, spec: Spec) -> tuple[UnitWork, ...]:
-        """Takes away what was left on a target for a way back, once all is proved."""
+    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+        """Takes away what tells this migration's own work on a target from others', once all is proved.
+        ``empty``: units whose targets were empty before."""
+
+    def lets_go(self, spec: Spec) -> frozenset[str]:
+        """Units that cannot be made empty any more once they are settled."""
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.

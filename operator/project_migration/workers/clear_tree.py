@@ -28,10 +28,12 @@ Removes everything from a target, and gives its directory the mode, owner and ti
 
 roots:  target, workspace
 params: look     only see whether the target is empty (false)
+        ours     whether all that is there is known to be the migration's, or came after it (false)
         root     {"rootMode": …, "rootUid": …, "rootGid": …, "rootMtimeNs": …} of the directory itself
         workers  processes at most (a process a core)
 
-A target that carries another migration's mark is left alone. What is not there any more is no failure.
+Unless it is known to be ours, a target that holds something and does not carry this migration's mark is left alone.
+What is not there any more is no failure.
 """
 
 REMOVED, FAILED = 0, 1
@@ -95,11 +97,8 @@ def clear(job: Job) -> Record:
     try:
         if look:
             return _looked(job, target)
+        _refuse_strangers(job, target, ours=params.flag("ours"))
         with marks.hold(target) as mark:
-            owner = marks.read_owner(target)
-            if owner is not None and owner.uid != job.request.migration_uid:
-                whose = f"the mark is another migration's ({owner.namespace}/{owner.name})"
-                raise Refusal(TARGET_NOT_EMPTY, f"{whose}: the target is left alone")
             record = _cleared(job, params, target)
             if record.succeeded:
                 marks.lift(mark, target)
@@ -116,6 +115,20 @@ def _looked(job: Job, target: int) -> Record:
         message = f"the target is not empty: it holds {shorten(escape(found[0]))}"
         return job.record(reason=TARGET_NOT_EMPTY, message=message, counts={"entries": len(found)})
     return job.record(message="the target is empty", counts={"entries": 0})
+
+
+def _refuse_strangers(job: Job, target: int, *, ours: bool) -> None:
+    """A copy marks a target before it writes anything there: what has no mark of ours is somebody else's."""
+    owner = marks.read_owner(target)
+    if owner is not None and owner.uid == job.request.migration_uid:
+        return
+    if owner is not None:
+        whose = f"the mark is another migration's ({owner.namespace}/{owner.name})"
+        raise Refusal(TARGET_NOT_EMPTY, f"{whose}: the target is left alone")
+    found = [name for name in os.listdir(target) if name not in _KEPT]
+    if found and not ours:
+        what = shorten(escape(found[0]))
+        raise Refusal(TARGET_NOT_EMPTY, f"the target holds {what} without this migration's mark: it is left alone")
 
 
 def _cleared(job: Job, params: Params, target: int) -> Record:

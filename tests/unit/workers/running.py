@@ -32,13 +32,14 @@ NOBODY = 8536 if IS_ROOT else os.geteuid()
 
 MODULES = {
     name: importlib.import_module(f"project_migration.workers.{name}")
-    for name in ("copy_tree", "survey", "manifest", "release")
+    for name in ("copy_tree", "survey", "manifest", "release", "clear_tree")
 }
 WORK = {
     "copy_tree": (("source", "target"), "copy"),
     "survey": (("source", "target"), "survey"),
     "manifest": ((), "prove"),
     "release": (("target",), "release"),
+    "clear_tree": (("target",), "clear"),
 }
 
 
@@ -118,6 +119,9 @@ class Bench:
 
     def release(self, **params: Any) -> Ran:
         return self.start("release", **params).wait()
+
+    def clear(self, **params: Any) -> Ran:
+        return self.start("clear_tree", **params).wait()
 
     def start(self, worker: str, **params: Any) -> Running:
         """Each run is a step of its own, so that no kept record answers it."""

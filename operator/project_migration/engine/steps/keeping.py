@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
-from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
+from project_migration.engine.step import Context, Outcome, Verdict, View, begun, with_step
 from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
 from project_migration.engine.units import first_units, round_of, run_units
 from project_migration.engine.world import Questions
@@ -102,7 +102,7 @@ class ProveBackup:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Takes away what a target carried for a way back, such as a database's note of what is this migration's.
+    """Takes away what tells this migration's own work on a target from others': a mark, a database's note.
 
     After the workloads are back: a retry of what failed before would not know its own work any more.
     """
@@ -117,12 +117,12 @@ class Settle:
         return _questions(view)
 
     def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).settlements(context.spec)
+        works = platform_of(context).settlements(context.spec, empty_units(context.status))
         outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
         if outcome.verdict is not Verdict.DONE or not works:
             return outcome
         backup = outcome.status.backup or BackupStatus()
-        settled = {work.name for work in works}
+        settled = platform_of(context).lets_go(context.spec)
         units = tuple(
             unit.model_copy(update={"keeping": Keeping.LET_GO})
             if unit.name in settled and unit.keeping is Keeping.EMPTY
@@ -211,8 +211,9 @@ def _record(status: Status, planned: PlannedUnit) -> KeptUnit:
 
 def _kept(status: Status) -> tuple[Backing, ...]:
     backup = status.backup or BackupStatus()
+    settled = any(step.id == "settle" and begun(step) for step in status.steps)
     return tuple(
-        Backing(unit.name, place_in(backup, unit.name) if unit.keeping is Keeping.KEPT else None, unit.root)
+        Backing(unit.name, place_in(backup, unit.name) if unit.keeping is Keeping.KEPT else None, unit.root, settled)
         for unit in backup.units
     )
 

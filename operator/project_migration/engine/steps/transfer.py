@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
-from project_migration.engine.steps.keeping import begin_writing, to_be_found_empty
+from project_migration.engine.steps.keeping import begin_writing, empty_units, to_be_found_empty
 from project_migration.engine.steps.pre_copy import follow_warm
 from project_migration.engine.steps.preflight import platform_of
 from project_migration.engine.units import first_units, run_units
@@ -40,7 +40,15 @@ class Copy:
         empty = to_be_found_empty(context)
         share = min(len(step.units) or 1, context.pace.parallel_helpers)
         works = platform_of(context).copies(context.spec, share=share, empty=empty)
-        return _run(context, step, tuple(_with_totals(context, follow_warm(context, work)) for work in works))
+        works = tuple(_marked(context, follow_warm(context, work)) for work in works)
+        return _run(context, step, tuple(_with_totals(context, work) for work in works))
+
+
+def _marked(context: Context, work: UnitWork) -> UnitWork:
+    """A target that was empty keeps the mark until the end: a rollback removes nothing from one without it."""
+    if work.name not in empty_units(context.status):
+        return work
+    return replace(work, params={**work.params, "release": False})
 
 
 def _with_totals(context: Context, work: UnitWork) -> UnitWork:

@@ -42,8 +42,8 @@ def restores(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing
         for pair, place in _kept(pairs, backings)
     )
     cleared = (
-        UnitWork(pair.name, "clear_tree", (Mount("target", pair.target, read_only=False),), _clear(spec, root))
-        for pair, root in _empty(pairs, backings)
+        UnitWork(pair.name, "clear_tree", (Mount("target", pair.target, read_only=False),), _clear(spec, backing))
+        for pair, backing in _empty(pairs, backings)
     )
     return (*back, *cleared)
 
@@ -60,6 +60,18 @@ def restore_proofs(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[B
     return (*back, *cleared)
 
 
+def settlements(spec: Spec, pairs: Sequence[VolumePair]) -> tuple[UnitWork, ...]:
+    return tuple(
+        UnitWork(
+            pair.name,
+            "release",
+            (Mount("target", pair.target, read_only=False),),
+            {"workers": spec.transfer.workers},
+        )
+        for pair in pairs
+    )
+
+
 def _kept(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[tuple[VolumePair, Volume]]:
     places = {backing.unit: backing.place for backing in backings}
     for pair in pairs:
@@ -68,11 +80,11 @@ def _kept(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[
             yield pair, place
 
 
-def _empty(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[tuple[VolumePair, Mapping[str, int]]]:
-    roots = {backing.unit: backing.root for backing in backings if backing.place is None}
+def _empty(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[tuple[VolumePair, Backing]]:
+    found = {backing.unit: backing for backing in backings if backing.place is None}
     for pair in pairs:
-        if pair.name in roots:
-            yield pair, roots[pair.name]
+        if pair.name in found:
+            yield pair, found[pair.name]
 
 
 def _mounts(source: Volume, target: Volume, *, write: bool) -> tuple[Mount, ...]:
@@ -96,7 +108,8 @@ def _proof(spec: Spec) -> Mapping[str, Any]:
     return {**_as_it_is(spec), "workers": spec.transfer.workers, "verify": "Checksum", "delete": True}
 
 
-def _clear(spec: Spec, root: Mapping[str, int]) -> Mapping[str, Any]:
+def _clear(spec: Spec, backing: Backing) -> Mapping[str, Any]:
     # where the helper is an ordinary user, the directory's own attributes never were its to change
     mine = spec.ownership.mode is not OwnershipMode.HELPER
-    return {"workers": spec.transfer.workers, "root": dict(root) if mine else {}}
+    root = dict(backing.root) if mine else {}
+    return {"workers": spec.transfer.workers, "root": root, "ours": backing.settled}
