@@ -15,13 +15,13 @@ from project_migration.model.status import Keeping, State
 from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
 
 
-def both_kinds() -> Document:
+def both_kinds(**spec: object) -> Document:
     def endpoint(host: str) -> dict[str, object]:
         return {"postgres": {"host": host, "database": "shop"}, "credentialsRef": {"name": host}}
 
     pair = {"name": "data", "source": {"claimName": "data-old"}, "target": {"claimName": "data-new"}}
     database = {"name": "shop", "source": endpoint("old"), "target": endpoint("new")}
-    return a_document(volumes={"pairs": [pair], "databases": [database]})
+    return a_document(volumes={"pairs": [pair], "databases": [database]}, **spec)
 
 
 def problem(reason: Reason, *, passing: bool = False) -> dict[str, object]:
@@ -90,7 +90,7 @@ def test_a_database_s_note_goes_at_the_very_end_and_with_it_the_way_back() -> No
     assert [unit.name for unit in settled.units] == ["data", "shop"]
     assert status.backup is not None
     kept = {unit.name: unit.keeping for unit in status.backup.units}
-    assert kept == {"data": Keeping.EMPTY, "shop": Keeping.LET_GO}
+    assert kept == {"data": Keeping.SETTLED, "shop": Keeping.LET_GO}
     assert not can_roll_back(status)
 
 

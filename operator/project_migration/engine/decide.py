@@ -33,6 +33,8 @@ from project_migration.model.status import (
     State,
     Status,
     StepStatus,
+    WorkloadState,
+    WorkloadStatus,
 )
 
 #: A migration that is being deleted goes, whatever still resists, after this long.
@@ -79,8 +81,11 @@ def _after_the_end(migration: Migration, status: Status, name: Itinerary, now: d
     assert migration.document is not None  # noqa: S101 - steer() looked
     spec = migration.document.spec
     can = can_roll_back(status) and status.first_write_at is not None
-    if can and spec.undo and name is Itinerary.MIGRATE:
-        return _afterwards(migration, status, Itinerary.UNDO, now)
+    succeeded = any(step.id == "settle" and begun(step) for step in status.steps)
+    if spec.undo and succeeded:
+        again = migration.annotations.get(RETRY, "") not in ("", status.handled_retry)
+        wanted = can and (again or name is Itinerary.MIGRATE)
+        return _afterwards(migration, status, Itinerary.UNDO, now) if wanted else status
     asked = migration.annotations.get(ROLLBACK, "")
     if can and asked not in ("", status.handled_rollback) and name is not Itinerary.MIGRATE:
         return _afterwards(migration, status, Itinerary.ROLLBACK_AGAIN, now)
@@ -120,7 +125,7 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
             "warnings": (),
             "plan": (),
             # a target workload that is held stays so, and its record with it; the others are looked at anew
-            "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
+            "workloads": _still_known(status),
             "progress": status.progress.model_copy(update={"percent": 0, "updated_at": None}),
             "backup": _backup(migration, status),
             "handled_retry": migration.annotations.get(RETRY, ""),
@@ -129,11 +134,22 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
     )
 
 
+def _still_known(status: Status) -> tuple[WorkloadStatus, ...]:
+    """Records that another way goes on with: of what is held, and of what was left down with its count."""
+    over = (WorkloadState.RESTORED, WorkloadState.GONE)
+    return tuple(w.model_copy(update={"scaled_back": 0}) for w in status.workloads if w.state not in over)
+
+
 def _backup(migration: Migration, status: Status) -> BackupStatus | None:
-    """What an earlier round kept stays on record: what is on the target now may be half written."""
+    """What an earlier round kept stays on record while the target is half written.
+
+    Users had the target since if nothing was written to it, or if it was verified: then what they have now is what has
+    to be kept.
+    """
     backup = migration.document.spec.backup if migration.document else None
     waived = (backup.waive if backup else None) or ""
-    if status.backup is not None and status.backup.units:
+    verified = not status.half_back and any(step.id == "verify" and finished(step) for step in status.steps)
+    if status.backup is not None and status.backup.units and status.first_write_at is not None and not verified:
         return status.backup.model_copy(update={"waived": waived})
     return BackupStatus(waived=waived) if backup else None
 
@@ -144,8 +160,10 @@ def _rolls_back(migration: Migration, status: Status) -> bool:
     Not once it is verified: its users may be at work there, and an undo is what takes it from them.
     """
     wanted = migration.document is not None and migration.document.spec.on_failure is OnFailure.ROLLBACK
-    verified = any(step.id == "verify" and finished(step) for step in status.steps)
-    return wanted and not verified and status.first_write_at is not None and can_roll_back(status)
+    done = {step.id for step in status.steps if finished(step)}
+    # in this round: another one may end before it has locked the target and brought its workloads to rest
+    ready = "prove_backup" in done and "verify" not in done
+    return wanted and ready and status.first_write_at is not None and can_roll_back(status)
 
 
 def _afterwards(migration: Migration, status: Status, name: Itinerary, now: datetime) -> Status:
@@ -155,8 +173,9 @@ def _afterwards(migration: Migration, status: Status, name: Itinerary, now: date
     return switched.model_copy(
         update={
             "itinerary": switched.itinerary.model_copy(update={"round": switched.itinerary.round + 1}),
-            "workloads": tuple(w for w in status.workloads if w.state not in SETTLED),
+            "workloads": _still_known(status),
             "handled_rollback": migration.annotations.get(ROLLBACK, ""),
+            "handled_retry": migration.annotations.get(RETRY, ""),
         }
     )
 
@@ -194,6 +213,8 @@ def _switch(migration: Migration, status: Status, name: Itinerary, now: datetime
             "steps": (*kept, *(StepStatus(id=step.id) for step in table)),
             "started_at": status.started_at or stamp(now),
             "finished_at": None,
+            # whoever scaled one up made the migration fail; on the way back they are counted anew
+            "workloads": tuple(w.model_copy(update={"scaled_back": 0}) for w in status.workloads),
             "observed_generation": migration.generation,
         }
     )
@@ -352,11 +373,19 @@ def _upkeep(context: Context) -> Decision:
     status, back = bring_back(context, succeeded=end_of(status) is End.SUCCEEDED)
     effects = (*effects, *back)
     if all(w.state in SETTLED for w in status.workloads) and released != status.handled_release:
-        status = status.model_copy(update={"handled_release": released})
+        status = _given_to_users(status.model_copy(update={"handled_release": released}))
     changed = status != context.migration.status
     decision = _entered(context, status, effects, 0.0)
     again_in = context.pace.wait if effects or changed else UPKEEP_SECONDS
     return replace(decision, again_in=again_in)
+
+
+def _given_to_users(status: Status) -> Status:
+    """A target that a person let go is its users': what it held before is no more what they have."""
+    if status.backup is None or status.first_write_at is None or end_of(status) is End.SUCCEEDED:
+        return status
+    backup = status.backup.model_copy(update={"units": ()})
+    return status.model_copy(update={"backup": backup, "half_back": False})
 
 
 def _let_go(migration: Migration, decision: Decision, now: datetime) -> Decision:

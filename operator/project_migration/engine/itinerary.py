@@ -67,6 +67,7 @@ ENDING: tuple[Step, ...] = (
 ROLLBACK: tuple[Step, ...] = (
     Stop(),  # nothing of ours writes any more
     Resume("bring_back_source", succeeded=False, side=Side.SOURCE),  # the source's users do not wait for the rest
+    Quiesce(Side.TARGET, "rest_target"),  # nothing uses the target, even if something scaled it up
     RollBack(),  # the target is what it was
     ProveRollBack(),  # and was compared
     Resume("bring_back", succeeded=False),  # the target's users have it back, if it is in order
@@ -121,7 +122,7 @@ STEPS: dict[str, Step] = {step.id: step for table in TABLES.values() for step in
 #: workloads rest already), and on the way back from its end.
 BEFORE_WRITING = (
     {"lock", "preflight", "quiesce_target", "back_up", "prove_backup"},
-    {"stop"},
+    {"stop", "rest_target"},
     {"lock", "quiesce_target"},
 )
 

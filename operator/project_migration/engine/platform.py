@@ -83,8 +83,8 @@ class Platform(Protocol):
         """Takes away what tells this migration's own work on a target from others', once all is proved.
         ``empty``: units whose targets were empty before."""
 
-    def lets_go(self, spec: Spec) -> frozenset[str]:
-        """Units that cannot be made empty any more once they are settled."""
+    def prove_themselves(self, spec: Spec) -> frozenset[str]:
+        """Units whose restore is its own proof, and that cannot be made empty any more once they are settled."""
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.

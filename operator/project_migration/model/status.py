@@ -149,8 +149,10 @@ class Keeping(StrEnum):
     """It was proved empty."""
     WAIVED = "Waived"
     """Nobody needs it, says the document."""
+    SETTLED = "Settled"
+    """It was empty; users have what was proved there, and only an undo takes it from them."""
     LET_GO = "LetGo"
-    """It was empty, and what tells this migration's own work from users' was taken away after the proof."""
+    """It was empty, and cannot be made so again: what told this migration's own work from users' is gone."""
 
 
 class PlannedUnit(StatusModel):
@@ -221,6 +223,8 @@ class Status(StatusModel):
     first_write_at: Short | None = None
     """When the migration began to write to the target; None again once the target is as it was."""
     first_write_round: int = 0
+    half_back: bool = False
+    """Whether a rollback has begun and is not proved: what is on the target is neither what was nor what came."""
     rolled_back_at: Short | None = None
     """When the target was proved to be as it was before the migration."""
     started_at: Short | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import NamedTuple
@@ -176,6 +177,11 @@ def _dress(target: int, root: dict[str, int]) -> None:
     """The directory itself, as the survey saw it before anything was written."""
     if not root:
         return
+    with contextlib.suppress(PermissionError):  # what is not the helper's to change, a copy did not change
+        _dress_as(target, root)
+
+
+def _dress_as(target: int, root: dict[str, int]) -> None:
     status = os.fstat(target)
     if (status.st_uid, status.st_gid) != (root["rootUid"], root["rootGid"]):
         os.chown(target, root["rootUid"], root["rootGid"])

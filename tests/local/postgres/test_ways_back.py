@@ -53,7 +53,7 @@ def test_a_target_comes_back_from_its_dump(case: Case) -> None:
     [survey], [backup] = databases.surveys(spec), databases.backups(spec, KEPT)
     assert done(case, survey, "survey").counts["targetEmpty"] == 0
     assert done(case, backup, "back_up").counts["rows"] == 7
-    done(case, databases.copies(spec, bandwidth=None)[0], "copy")
+    done(case, databases.copies(spec, bandwidth=None, empty=frozenset())[0], "copy")
     assert fingerprint.of_database(*case.target) != before
     [back], [after] = databases.restores(spec, KEPT), databases.after_restores(spec, KEPT)
     done(case, back, "restore")
@@ -65,7 +65,7 @@ def test_a_target_that_was_empty_is_empty_again(case: Case) -> None:
     spec = a_spec(case)
     before = fingerprint.of_database(*case.target)
     assert done(case, databases.surveys(spec)[0], "survey").counts["targetEmpty"] == 1
-    done(case, databases.copies(spec, bandwidth=None)[0], "copy")
+    done(case, databases.copies(spec, bandwidth=None, empty=frozenset())[0], "copy")
     assert done(case, databases.clears(spec, Clearing.UNFINISHED)[0], "cancel").counts["takenBack"] == 0
     [back] = databases.restores(spec, (Backing("shop", None),))
     assert done(case, back, "rollback").counts["takenBack"] == 1

@@ -68,7 +68,11 @@ def test_survey_copy_and_proof_are_asked_with_the_same_choices() -> None:
     )
     survey, copy, proof = (
         works[0].params
-        for works in (databases.surveys(spec), databases.copies(spec, bandwidth=None), databases.verifications(spec))
+        for works in (
+            databases.surveys(spec),
+            databases.copies(spec, bandwidth=None, empty=frozenset()),
+            databases.verifications(spec),
+        )
     )
     assert {name: copy[name] for name in survey} == dict(survey)
     assert {name: proof[name] for name in survey} == dict(survey)

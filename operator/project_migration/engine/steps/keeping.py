@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
-from project_migration.engine.step import Context, Outcome, Verdict, View, begun, with_step
+from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
 from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
 from project_migration.engine.units import first_units, round_of, run_units
 from project_migration.engine.world import Questions
+from project_migration.model.document import AfterSuccess
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import (
     BackupStatus,
@@ -27,13 +28,15 @@ from project_migration.model.status import (
     Status,
     StepStatus,
     UnitStatus,
+    WorkloadState,
+    WorkloadStatus,
 )
 
 
 def can_roll_back(status: Status) -> bool:
     """Whether all that was written to is known to have been kept, or to have been empty."""
     units = status.backup.units if status.backup else ()
-    return bool(units) and all(unit.keeping in (Keeping.KEPT, Keeping.EMPTY) for unit in units)
+    return bool(units) and all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in units)
 
 
 def empty_units(status: Status) -> frozenset[str]:
@@ -45,10 +48,8 @@ def empty_units(status: Status) -> frozenset[str]:
 def to_be_found_empty(context: Context) -> frozenset[str]:
     """Units that a copy refuses to write to unless they are empty, but for what this migration's mark is on.
 
-    In the round of the first write. Later ones come to targets that an ended copy took the mark off.
+    In every round: a copy leaves its mark on them until they are settled.
     """
-    if round_of(context) > context.status.first_write_round:
-        return frozenset()
     return empty_units(context.status)
 
 
@@ -117,20 +118,29 @@ class Settle:
         return _questions(view)
 
     def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).settlements(context.spec, empty_units(context.status))
-        outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
-        if outcome.verdict is not Verdict.DONE or not works:
-            return outcome
-        backup = outcome.status.backup or BackupStatus()
-        settled = platform_of(context).lets_go(context.spec)
-        units = tuple(
-            unit.model_copy(update={"keeping": Keeping.LET_GO})
-            if unit.name in settled and unit.keeping is Keeping.EMPTY
-            else unit
-            for unit in backup.units
-        )
-        status = outcome.status.model_copy(update={"backup": backup.model_copy(update={"units": units})})
-        return Outcome.done(status, outcome.message, outcome.effects)
+        settled = _settled(context)
+        if settled != context.status:  # before the first mark goes: a rollback would not know any more what is whose
+            return Outcome.wait(settled, "", again_in=0.0)
+        marked = (Keeping.EMPTY, Keeping.SETTLED)
+        units = context.status.backup.units if context.status.backup else ()
+        names = frozenset(unit.name for unit in units if unit.keeping in marked)
+        works = platform_of(context).settlements(context.spec, names)
+        return _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+
+
+def _settled(context: Context) -> Status:
+    """The status in which nothing is taken back any more but by an undo."""
+    backup = context.status.backup
+    if backup is None:
+        return context.status
+    gone = platform_of(context).prove_themselves(context.spec)
+    units = tuple(
+        unit.model_copy(update={"keeping": Keeping.LET_GO if unit.name in gone else Keeping.SETTLED})
+        if unit.keeping is Keeping.EMPTY
+        else unit
+        for unit in backup.units
+    )
+    return context.status.model_copy(update={"backup": backup.model_copy(update={"units": units})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +157,9 @@ class RollBack:
         return _questions(view)
 
     def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).restores(context.spec, _kept(context.status))
+        if not context.status.half_back:
+            return Outcome.wait(context.status.model_copy(update={"half_back": True}), "", again_in=0.0)
+        works = platform_of(context).restores(context.spec, _kept(context))
         return _explained(context, _run(context, context.step(self.id), works))
 
 
@@ -165,7 +177,10 @@ class ProveRollBack:
         return _questions(view)
 
     def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).restore_proofs(context.spec, _kept(context.status))
+        broken = _not_restored(context)
+        if broken:
+            return _explained(context, Outcome.fail(context.status, _failure(broken)))
+        works = platform_of(context).restore_proofs(context.spec, _kept(context))
         outcome = _explained(context, _run(context, context.step(self.id), works))
         if outcome.verdict is not Verdict.DONE:
             return outcome
@@ -173,6 +188,8 @@ class ProveRollBack:
         as_it_was = {
             "first_write_at": None,
             "first_write_round": 0,
+            "half_back": False,
+            "workloads": tuple(_to_come_back(workload) for workload in outcome.status.workloads),
             "rolled_back_at": stamp(context.now),
             "result": None,
             "backup": backup.model_copy(update={"units": ()}),
@@ -209,13 +226,44 @@ def _record(status: Status, planned: PlannedUnit) -> KeptUnit:
     )
 
 
-def _kept(status: Status) -> tuple[Backing, ...]:
+def _kept(context: Context) -> tuple[Backing, ...]:
+    """What every target is put back from. A database that nothing was written to is left alone."""
+    status = context.status
     backup = status.backup or BackupStatus()
-    settled = any(step.id == "settle" and begun(step) for step in status.steps)
+    alone = platform_of(context).prove_themselves(context.spec) - _begun_units(context)
     return tuple(
-        Backing(unit.name, place_in(backup, unit.name) if unit.keeping is Keeping.KEPT else None, unit.root, settled)
+        Backing(
+            unit.name,
+            place_in(backup, unit.name) if unit.keeping is Keeping.KEPT else None,
+            unit.root,
+            settled=unit.keeping is Keeping.SETTLED,
+        )
         for unit in backup.units
+        if unit.name not in alone
     )
+
+
+def _begun_units(context: Context) -> frozenset[str]:
+    """Units that a copy may have written to: all of them, once the round of the first write is over."""
+    status = context.status
+    if round_of(context) != status.first_write_round:
+        return frozenset(unit.name for unit in (status.backup.units if status.backup else ()))
+    copies = (step for step in status.steps if step.id == "copy")
+    return frozenset(unit.name for step in copies for unit in step.units if unit.helper)
+
+
+def _not_restored(context: Context) -> tuple[UnitStatus, ...]:
+    """Failed restores that no comparison comes after."""
+    alone = platform_of(context).prove_themselves(context.spec)
+    units = (unit for step in context.status.steps if step.id == "roll_back" for unit in step.units)
+    return tuple(unit for unit in units if unit.state is not State.SUCCEEDED and unit.name in alone)
+
+
+def _to_come_back(workload: WorkloadStatus) -> WorkloadStatus:
+    """What stayed down after a success comes back with everything else: the migration did not happen."""
+    if workload.state is not WorkloadState.LEFT_DOWN:
+        return workload
+    return workload.model_copy(update={"state": WorkloadState.DOWN, "after_success": AfterSuccess.RESTORE})
 
 
 def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...], nothing: str = "") -> Outcome:

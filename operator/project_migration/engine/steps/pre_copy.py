@@ -48,6 +48,8 @@ class PreCopy:
         step, passes = context.step(self.id), context.spec.transfer.pre_copy
         if not step.pass_number and not passes:
             return Outcome.done(context.status, "no warm copy is asked for")
+        if not platform_of(context).copies(context.spec, share=1, empty=frozenset(), warm=True):
+            return Outcome.done(context.status, "nothing can be copied warm")
         if context.status.first_write_at is None:
             return Outcome.wait(begin_writing(context), "", again_in=0.0)
         if not step.pass_number:

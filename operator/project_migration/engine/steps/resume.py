@@ -69,12 +69,12 @@ def bring_back(context: Context, *, succeeded: bool, side: Side | None = None) -
 def target_is_in_order(context: Context) -> bool:
     """Whether users may have the target: it was never written to, or it is verified (put back, and proved), or a person
     lets it go."""
-    steps = {step.id: step for step in context.status.steps}
-    proof = steps.get("prove_roll_back" if "roll_back" in steps else "verify")
-    verified = proof is not None and finished(proof)
+    verified = any(step.id == "verify" and finished(step) for step in context.status.steps)
     released = context.migration.annotations.get(RELEASE, "") != context.status.handled_release
     deleted = context.migration.deleting_since is not None
-    return context.status.first_write_at is None or verified or released or deleted
+    if released or deleted:
+        return True
+    return context.status.first_write_at is None or (verified and not context.status.half_back)
 
 
 def _release(

@@ -80,7 +80,7 @@ class Verify:
         if outcome.verdict.name != "DONE":
             return outcome
         result = _result(outcome.status)
-        status = outcome.status.model_copy(update={"result": result})
+        status = outcome.status.model_copy(update={"result": result, "half_back": False})
         return Outcome.done(status, outcome.message, outcome.effects)
 
 

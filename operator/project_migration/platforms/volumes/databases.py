@@ -45,13 +45,18 @@ def surveys(spec: Spec) -> tuple[UnitWork, ...]:
     return tuple(_both_sides(database, "survey", _choices(database)) for database in of(spec))
 
 
-def copies(spec: Spec, *, bandwidth: int | None) -> tuple[UnitWork, ...]:
-    """``bandwidth``: bytes a second for each."""
+def copies(spec: Spec, *, bandwidth: int | None, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+    """``bandwidth``: bytes a second for each. ``empty``: those that were proved empty, in which nothing is replaced."""
     return tuple(
         _both_sides(
             database,
             "copy",
-            {**_choices(database), "workers": spec.transfer.workers, "bandwidth": bandwidth},
+            {
+                **_choices(database),
+                "replace": database.replace and database.name not in empty,
+                "workers": spec.transfer.workers,
+                "bandwidth": bandwidth,
+            },
         )
         for database in of(spec)
     )

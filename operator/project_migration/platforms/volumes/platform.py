@@ -51,7 +51,7 @@ class VolumesPlatform:
         marked = tuple(pair for pair in _pairs(spec) if pair.name in empty)
         return (*keeping.settlements(spec, marked), *databases.clears(spec, databases.Clearing.NOTE))
 
-    def lets_go(self, spec: Spec) -> frozenset[str]:
+    def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
 
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
@@ -81,7 +81,7 @@ class VolumesPlatform:
             for pair in _pairs(spec)
         )
         # a database has no state that could be caught up with later: its copy is one snapshot
-        return pairs if warm else pairs + databases.copies(spec, bandwidth=bandwidth)
+        return pairs if warm else pairs + databases.copies(spec, bandwidth=bandwidth, empty=empty)
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         pairs = tuple(
