@@ -82,11 +82,12 @@ def ensure(work: Work, model: LoggedModel, run: str) -> Mapped:
     work.ids.put(Kind.LOGGED_MODEL, model.id, there)
     whole = _files(work, model, there, resume=resumed)
     if model.status in FINAL:
-        work.client.call("PATCH", f"{A}/logged-models/{there.target}", body={"status": model.status})
+        body = {"model_id": there.target, "status": model.status}
+        work.client.call("PATCH", f"{A}/logged-models/{there.target}", body=body)
     if not whole:
         raise ObjectFailed("not all of its files moved")
-    seal = [{"key": marks.DIGEST, "value": model.status}]
-    work.client.call("PATCH", f"{A}/logged-models/{there.target}/tags", body={"tags": seal})
+    seal = {"model_id": there.target, "tags": [{"key": marks.DIGEST, "value": model.status}]}
+    work.client.call("PATCH", f"{A}/logged-models/{there.target}/tags", body=seal)
     work.account.count("loggedModels")
     return there
 

@@ -35,6 +35,16 @@ class Known(Protocol):
     def target(self, kind: Kind, source: str) -> str: ...
 
 
+class Nothing:
+    """Knows no id: all stay as they are."""
+
+    def get(self, kind: Kind, source: str) -> None:  # noqa: ARG002
+        return None
+
+    def target(self, kind: Kind, source: str) -> str:  # noqa: ARG002
+        return ""
+
+
 def ids(text: str, known: Known) -> str:
     """Every id of a run or a logged model that has a target, wherever it stands."""
 

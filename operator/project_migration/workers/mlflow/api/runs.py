@@ -17,9 +17,10 @@ from project_migration.workers.mlflow.api import experiments, marks, rewriting
 from project_migration.workers.mlflow.api.client import A, Json
 from project_migration.workers.mlflow.api.entities import Metric, ModelOutput, Owner, Place, Point, Run
 from project_migration.workers.mlflow.api.failures import ObjectFailed
-from project_migration.workers.mlflow.api.ids import Kind, Mapped
+from project_migration.workers.mlflow.api.ids import Kind, Mapped, Shelf
 from project_migration.workers.mlflow.api.logged_models import ModelsOfRun
 from project_migration.workers.mlflow.api.server import Feature
+from project_migration.workers.mlflow.api.sides import Side
 from project_migration.workers.mlflow.api.work import Shelves, Work
 
 #: Limits of one log-batch (``mlflow/utils/validation.py``).
@@ -181,7 +182,7 @@ class RunCopy:
         return tags | marks.of_run(run, self.work.migration, fields=self.work.choices.selection.source_tags)
 
     def _files(self, there: Mapped) -> None:
-        if not has_files(self.work, self.run):
+        if not has_files_of(self.work.source, self.work.shelf, self.run.place):
             return
         target = Place(Owner.RUN, there.target, there.target_uri)
         way = self.work.way(self.run.place, target)
@@ -260,20 +261,21 @@ def _close(work: Work, run: Run, target: str) -> None:
     work.client.post(f"{A}/runs/update", body)
 
 
-def has_files(work: Work, run: Run) -> bool:
+def has_files_of(side: Side, shelf: Shelf, place: Place) -> bool:
     """Whether anything lies where a run's artifacts would: one list of the experiment's folder tells it for all."""
-    folder, _, rest = run.place.uri.rpartition(f"/{run.id}/")
-    proxy = work.source.proxy(folder) if rest else None
+    folder, _, rest = place.uri.rpartition(f"/{place.id}/")
+    proxy = side.proxy(folder) if rest else None
     if proxy is None:
         return True
-    names = work.shelf.get(Shelves.FOLDERS, folder)
+    key = f"{side.name} {folder}"
+    names = shelf.get(Shelves.FOLDERS, key)
     if names is None:
         try:
             names = sorted(proxy.children(folder))
         except ObjectFailed:
             return True
-        work.shelf.put(Shelves.FOLDERS, folder, names)
-    return run.id in names
+        shelf.put(Shelves.FOLDERS, key, names)
+    return place.id in names
 
 
 def batches(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from project_migration.workers.mlflow.api import experiments, rewriting
+from project_migration.workers.mlflow.api import experiments, marks, rewriting
 from project_migration.workers.mlflow.api.client import B
 from project_migration.workers.mlflow.api.entities import File, Owner, Place, Trace
 from project_migration.workers.mlflow.api.failures import ObjectFailed
@@ -106,6 +106,7 @@ def _told(work: Work, trace: Trace) -> None:
     info = rewriting.trace_info(trace.info, work.ids, whole=whole)
     if in_file:
         info["tags"][SPANS_LOCATION] = trace.tags.get(SPANS_LOCATION, ARTIFACTS)
+    info["tags"][marks.MIGRATION] = work.migration
     answer = work.client.post(f"{B}/traces", {"trace": {"trace_info": info}})
     if in_file:
         told = answer["trace"]["trace_info"].get("tags", {}).get(rewriting.ARTIFACT_LOCATION, "")

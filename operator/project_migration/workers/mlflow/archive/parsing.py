@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from project_migration.workers.mlflow.api import parsing
+from project_migration.workers.mlflow.api import marks, parsing, rewriting
 from project_migration.workers.mlflow.api.entities import (
     EvaluationDataset,
     Experiment,
@@ -83,11 +83,17 @@ def run(data: Json, folder: str, experiment: str) -> Run:
         place=Place(Owner.RUN, identity, info.get("artifact_uri") or "", folder),
         latest={key: latest(_points(points)) for key, points in histories.items() if points},
         params=tags(found.get("params")),
-        tags=tags(found.get("tags")),
+        tags=run_tags(tags(found.get("tags"))),
         datasets=tuple(parsing.dataset_input(item) for item in inputs.get("dataset_inputs") or ()),
         outputs=tuple(ModelOutput(one["model_id"], whole(one.get("step") or 0)) for one in _models(outputs, "outputs")),
         inputs=tuple(one["model_id"] for one in _models(inputs, "inputs")),
     )
+
+
+def run_tags(found: dict[str, str]) -> dict[str, str]:
+    """With the parent that a writer of ours keeps under another name, for the package's sake."""
+    parent = found.pop(marks.PARENT, "")
+    return {**found, rewriting.PARENT_RUN: parent} if parent else found
 
 
 def _models(found: Json, kind: str) -> Sequence[Json]:
