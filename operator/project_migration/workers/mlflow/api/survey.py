@@ -126,8 +126,7 @@ class Survey:
             self.problems.append(Refusal(failures.NOTHING_SELECTED, message))
 
     def _takes(self, experiment: Experiment) -> bool:
-        taken = self._choices.selection.experiments.takes(experiment.id, experiment.name, active=experiment.active)
-        return taken
+        return self._choices.selection.experiments.takes(experiment.id, experiment.name, active=experiment.active)
 
     def _count(self, source: Side, chosen: list[str]) -> None:
         schemes: set[str] = set()

@@ -25,7 +25,6 @@ from project_migration.workers.mlflow.api.endpoint import archive_of
 from project_migration.workers.mlflow.api.entities import (
     Experiment,
     File,
-    LoggedModel,
     Metric,
     Owner,
     Place,
@@ -148,7 +147,7 @@ class Writer:
             if versions or self._choices.selection.models.every_version:
                 yield model, versions
 
-    def contents.experiment(self, experiment: Experiment) -> Iterator[dict[str, Any]]:
+    def _experiment(self, experiment: Experiment) -> Iterator[dict[str, Any]]:
         self._account.expect(items=1)
         with self._account.one(f"experiment {experiment.name}"):
             folder = f"experiments/{experiment.id}"
@@ -217,7 +216,8 @@ class Writer:
     def _run_pieces(self, run: Run, held: dict[str, list[Metric]]) -> Iterator[str]:
         """The file piece by piece: a history may be longer than what should be held."""
         head = json.dumps(files.system("export_run.py", self._source.reader.title))
-        yield f'{{"system": {head}, "mlflow": {{"info": {json.dumps(contents.info(run))}, "params": {json.dumps(run.params)},'
+        yield f'{{"system": {head}, "mlflow": {{"info": {json.dumps(contents.info(run))},'
+        yield f' "params": {json.dumps(run.params)},'
         yield f' "tags": {json.dumps(run.tags)}, "inputs": {json.dumps(self._inputs(run))},'
         yield f' "outputs": {json.dumps(self._outputs(run))}, "metrics": {{'
         for number, key in enumerate(run.latest):
@@ -314,8 +314,9 @@ class Writer:
                 name = self._choices.renames.model(model.name)
                 content = [self._version(version, model) for version in versions]
                 info = {"num_src_versions": len(content), "num_dst_versions": len(content), "failed_versions": []}
-                found = {"registered_model": {**contents.registered_model(model, versions), "name": name, "versions": content}}
-                self._file(f"models/{quote(name, safe=' ')}/model.json", "export_model.py", found, info)
+                found = {**contents.registered_model(model, versions), "name": name, "versions": content}
+                path = f"models/{quote(name, safe=' ')}/model.json"
+                self._file(path, "export_model.py", {"registered_model": found}, info)
                 self._account.count("models")
                 self._account.count("versions", len(content))
                 yield name
@@ -338,7 +339,7 @@ class Writer:
                 self._shelf.put("name", one.id, self._choices.renames.experiment(one.name))
         return str(self._shelf.get("name", experiment) or "")
 
-    def contents.prompt(self, model: RegisteredModel, versions: Sequence[Version]) -> None:
+    def _prompt(self, model: RegisteredModel, versions: Sequence[Version]) -> None:
         kept = {marks.MIGRATION, "mlflow.prompt.is_prompt", rewriting.EXPERIMENT_IDS}
         if model.aliases or set(model.tags) - kept:
             self._account.name(
