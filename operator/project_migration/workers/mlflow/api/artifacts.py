@@ -243,7 +243,7 @@ class Folder:
 
     def _opened(self, place: Place, path: str, *, make: bool) -> int:
         """The descriptor of a directory, which the caller closes."""
-        inside = below(place.uri, self._mounted.uri) or ""
+        inside = f"{place.directory}/artifacts" if place.directory else below(place.uri, self._mounted.uri) or ""
         parts = [part for part in f"{inside}/{path}".split("/") if part]
         if any(part in (".", "..") or "\0" in part for part in parts):
             raise ObjectFailed("its address leads out of the mounted directory")

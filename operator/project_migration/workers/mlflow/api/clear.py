@@ -57,15 +57,16 @@ class _Clearing:
         return isinstance(tags, dict) and tags.get(marks.MIGRATION) == self._migration
 
     def all(self) -> None:
-        """Versions first: a server may refuse to delete what they point to."""
+        """Versions first: a server may refuse to delete what they point to. An experiment of ours goes as a whole."""
         self._registry()
         self._datasets()
         experiments = list(self._server.experiments())
-        for group in groups([one.id for one in experiments if one.active], EXPERIMENTS_AT_ONCE):
+        active = [one for one in experiments if one.active]
+        foreign = [one.id for one in active if not self._ours(one.tags)]
+        for group in groups(foreign, EXPERIMENTS_AT_ONCE):
             self._traces(group)
             self._logged_models(group)
-        active = [one for one in experiments if one.active]
-        self._runs([one.id for one in active if not self._ours(one.tags)])
+        self._runs(foreign)
         for experiment in active:
             if self._ours(experiment.tags):
                 body = {"experiment_id": experiment.id}

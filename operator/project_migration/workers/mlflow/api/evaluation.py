@@ -38,6 +38,11 @@ def _dataset(work: Work, dataset: EvaluationDataset, there: EvaluationDataset | 
         targets = [one for one in targets if one]
         identity = there.id if there else _made(work, dataset, targets)
         work.ids.put(Kind.EVALUATION_DATASET, dataset.id, Mapped(identity))
+        unlinked = sorted(set(targets) - set(there.experiments)) if there else []
+        if unlinked:
+            work.client.post(
+                f"{B}/datasets/{identity}/add-experiments", {"dataset_id": identity, "experiment_ids": unlinked}
+            )
         present = _hashes(work, there) if there else set()
         for page in work.reader.records(dataset):
             fresh = [record for record in map(_of_target, page) if _hash(record) not in present]

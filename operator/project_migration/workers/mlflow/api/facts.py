@@ -29,8 +29,8 @@ from project_migration.workers.mlflow.archive.spans import to_file
 
 Fact = dict[str, Any]
 
-#: Parts of which the target may hold more: servers and users add tags.
-MORE_ALLOWED = frozenset({"tags", "metadata", "aliases"})
+#: Parts of which the target may hold more: servers and users add tags, and an output that was once there stays.
+MORE_ALLOWED = frozenset({"tags", "metadata", "aliases", "outputs"})
 
 _LARGEST = 1.7976931348623157e308  # what a server keeps instead of an infinity
 _MASK = (1 << 128) - 1
@@ -47,6 +47,8 @@ def differences(expected: Fact, found: Fact) -> list[str]:
 def _alike(part: str, expected: Any, found: Any) -> bool:
     if part in MORE_ALLOWED and isinstance(expected, Mapping):
         return all((found or {}).get(key) == value for key, value in expected.items())
+    if part in MORE_ALLOWED and isinstance(expected, list):
+        return all(one in (found or ()) for one in expected)
     return bool(expected == found)
 
 

@@ -123,6 +123,15 @@ def _files(work: Work, model: LoggedModel, there: Mapped, *, resume: bool) -> bo
     return work.transfer.all_files(way, model.title, resume=resume)
 
 
+def have_models(work: Work, run: Run) -> bool:
+    """Whether every logged model of a run is on the target as it is on the source."""
+    for model in work.shelf.parts(Shelves.LOGGED_MODEL, run.id):
+        there = work.ids.get(Kind.LOGGED_MODEL, model.id)
+        if there is None or (there.done != model.status and there.target != model.id):
+            return False
+    return True
+
+
 class ModelsOfRun:
     """The logged models that one run made, and how its metrics and outputs refer to them."""
 

@@ -18,7 +18,7 @@ from project_migration.workers.mlflow.api.client import A, Json
 from project_migration.workers.mlflow.api.entities import Metric, ModelOutput, Owner, Place, Point, Run
 from project_migration.workers.mlflow.api.failures import ObjectFailed
 from project_migration.workers.mlflow.api.ids import Kind, Mapped, Shelf
-from project_migration.workers.mlflow.api.logged_models import ModelsOfRun
+from project_migration.workers.mlflow.api.logged_models import ModelsOfRun, have_models
 from project_migration.workers.mlflow.api.server import Feature
 from project_migration.workers.mlflow.api.sides import Side
 from project_migration.workers.mlflow.api.work import Shelves, Work
@@ -73,7 +73,7 @@ def _there(work: Work, run: Run) -> bool:
     there = work.ids.get(Kind.RUN, run.id)
     if there is None or not there.done or not run.over:
         return False
-    if there.done not in (digest(run), "same"):
+    if there.done not in (digest(run), "same") or not have_models(work, run):
         return False
     with work.account.one(run.title):
         work.ids.put(Kind.RUN, run.id, there._replace(source_uri=run.place.uri))

@@ -11,9 +11,9 @@ from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from project_migration.workers.mlflow.api import experiments, marks, rewriting
-from project_migration.workers.mlflow.api.client import B
+from project_migration.workers.mlflow.api.client import B, Json
 from project_migration.workers.mlflow.api.entities import File, Owner, Place, Trace
-from project_migration.workers.mlflow.api.failures import ObjectFailed
+from project_migration.workers.mlflow.api.failures import Answer, ObjectFailed
 from project_migration.workers.mlflow.api.ids import Kind, Mapped
 from project_migration.workers.mlflow.api.parsing import SPANS_LOCATION
 from project_migration.workers.mlflow.api.server import SPAN_BYTES, Feature, span_bytes
@@ -66,9 +66,13 @@ def _there(work: Work, trace: Trace) -> bool:
 def _copy_some(work: Work, traces: list[Trace]) -> None:
     """Of one experiment. A trace that fails is named; the spans of the others go together."""
     with_spans: list[Trace] = []
+    experiment = work.ids.target(Kind.EXPERIMENT, traces[0].experiment)
+    elsewhere = _elsewhere(work, experiment, traces)
     for trace in traces:
         with work.account.one(trace.title):
             work.lacks(Feature.TRACES)
+            if trace.id in elsewhere:
+                raise ObjectFailed(f"the target has a trace of this id in its experiment {elsewhere[trace.id]}")
             _told(work, trace)
             if trace.spans:
                 work.lacks(Feature.SPANS)
@@ -77,7 +81,6 @@ def _copy_some(work: Work, traces: list[Trace]) -> None:
                 _moved(work, trace)
     if not with_spans:
         return
-    experiment = work.ids.target(Kind.EXPERIMENT, traces[0].experiment)
     try:
         _spans(work, experiment, with_spans)
     except ObjectFailed:
@@ -88,6 +91,25 @@ def _copy_some(work: Work, traces: list[Trace]) -> None:
         return
     for trace in with_spans:
         _moved(work, trace)
+
+
+def _elsewhere(work: Work, experiment: str, traces: Sequence[Trace]) -> dict[str, str]:
+    """Traces of these ids in other experiments, which must not be drawn into ours."""
+    ids = [trace.id for trace in traces]
+    try:
+        infos = work.client.post(f"{B}/traces/batchGetInfos", {"trace_ids": ids}).get("trace_infos") or ()
+    except Answer:  # older servers tell one at a time
+        infos = [info for identity in ids if (info := _info(work, identity))]
+    found = {info["trace_id"]: str(info["trace_location"]["mlflow_experiment"]["experiment_id"]) for info in infos}
+    return {identity: where for identity, where in found.items() if where != experiment}
+
+
+def _info(work: Work, identity: str) -> Json | None:
+    try:
+        found: Json = work.client.get(f"{B}/traces/{identity}")["trace"]["trace_info"]
+    except Answer:
+        return None
+    return found
 
 
 def _moved(work: Work, trace: Trace) -> None:

@@ -22,7 +22,15 @@ from project_migration.workers.harness import Job
 from project_migration.workers.mlflow.api import facts, marks, registry, rewriting
 from project_migration.workers.mlflow.api.account import Account
 from project_migration.workers.mlflow.api.choices import Choices, OnConflict
-from project_migration.workers.mlflow.api.entities import Experiment, LoggedModel, Owner, Place, Run, Version
+from project_migration.workers.mlflow.api.entities import (
+    Experiment,
+    LoggedModel,
+    Owner,
+    Place,
+    RegisteredModel,
+    Run,
+    Version,
+)
 from project_migration.workers.mlflow.api.facts import Fact
 from project_migration.workers.mlflow.api.failures import Answer, ObjectFailed, Unanswered
 from project_migration.workers.mlflow.api.ids import IdMap, Kind, Mapped, Shelf
@@ -137,9 +145,8 @@ def _compare_all(one: Comparison) -> None:
 
 
 def _experiments(one: Comparison) -> None:
-    there: dict[str, Experiment] = {}
     for experiment in one.target.reader.experiments():
-        there[experiment.name] = experiment
+        one.shelf.put("target experiment", experiment.name, experiment)
     skip = one.choices.on_conflict is not OnConflict.UPDATE
 
     def expected() -> Iterator[Told]:
@@ -147,7 +154,7 @@ def _experiments(one: Comparison) -> None:
             if not _takes(one, experiment):
                 continue
             name = experiment.name if one.archive else one.choices.renames.experiment(experiment.name)
-            found = there.get(name)
+            found = one.shelf.get("target experiment", name)
             fact = facts.experiment(experiment)
             if found is not None:
                 mapped = Mapped(found.id, experiment.location, found.location)
@@ -156,7 +163,8 @@ def _experiments(one: Comparison) -> None:
                     fact = {}  # it was there before, and stays as it was
             yield name, f"experiment {experiment.name}", fact
 
-    found = ((name, name, facts.experiment(experiment)) for name, experiment in there.items())
+    listed = one.shelf.items("target experiment")
+    found = ((name, name, facts.experiment(experiment)) for name, experiment in listed)
     one.compare("experiments", expected(), found)
 
 
@@ -248,27 +256,35 @@ def _models(one: Comparison) -> None:
     for version in one.source.reader.versions():
         if one.shelf.get("source model", version.model) is not None:
             one.shelf.put("source versions", version.model, version, part=f"{version.number:012}")
-    there = {_identity(one, version): version for version in one.target.reader.versions()}
-    for version in there.values():
-        one.shelf.put("target versions", _identity(one, version), version)
-    found = ((key, version.title, facts.version(version, None, {})) for key, version in there.items())
-    one.compare("model versions", _versions(one, there), found)
+    for version in one.target.reader.versions():
+        came_from = marks.identity(version) if one.archive else version.tags.get(marks.VERSION, "")
+        one.shelf.put("target version", f"{version.model} {came_from}", version)
+    found = (
+        (key, version.title, facts.version(version, None, {})) for key, version in one.shelf.items("target version")
+    )
+    one.compare("model versions", _versions(one), found)
     _registered(one)
 
 
-def _identity(one: Comparison, version: Version) -> str:
-    return marks.identity(version) if one.archive else version.tags.get(marks.VERSION, "")
+def _name(one: Comparison, model: str) -> str:
+    return model if one.archive else one.choices.renames.model(model)
 
 
-def _versions(one: Comparison, there: Mapping[str, Version]) -> Iterator[Told]:
-    rename = {} if one.archive else one.choices.renames.models
+def _chosen(one: Comparison) -> Iterator[tuple[RegisteredModel, list[Version]]]:
     for name, model in one.shelf.items("source model"):
         versions = list(one.shelf.parts("source versions", name))
-        for version in registry.selected(one.choices.selection.models, model, versions):
-            found = there.get(marks.identity(version))
+        yield model, registry.selected(one.choices.selection.models, model, versions)
+
+
+def _versions(one: Comparison) -> Iterator[Told]:
+    rename = {} if one.archive else one.choices.renames.models
+    for model, versions in _chosen(one):
+        for version in versions:
+            key = f"{_name(one, model.name)} {marks.identity(version)}"
+            found = one.shelf.get("target version", key)
             if found is not None:
-                one.ids.put(Kind.VERSION, f"{name}/{version.number}", Mapped(f"{found.model}/{found.number}"))
-            yield marks.identity(version), version.title, _fact(one, version, rename)
+                one.ids.put(Kind.VERSION, f"{model.name}/{version.number}", Mapped(f"{found.model}/{found.number}"))
+            yield key, version.title, _fact(one, version, rename)
 
 
 def _fact(one: Comparison, version: Version, rename: Mapping[str, str]) -> Fact:
@@ -311,12 +327,10 @@ def _registered(one: Comparison) -> None:
     skip = one.choices.on_conflict is not OnConflict.UPDATE
 
     def expected() -> Iterator[Told]:
-        for name, model in one.shelf.items("source model"):
-            versions = list(one.shelf.parts("source versions", name))
-            chosen = registry.selected(one.choices.selection.models, model, versions)
+        for model, chosen in _chosen(one):
             if not chosen and not one.choices.selection.models.every_version:
                 continue
-            target = name if one.archive else one.choices.renames.model(name)
+            target = _name(one, model.name)
             numbers = {str(v.number): _number(one, v) for v in chosen}
             fact = facts.registered_model(model, one.ids, numbers)
             if one.archive and model.prompt:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from project_migration.workers.mlflow.api import artifacts
 from project_migration.workers.mlflow.api.artifacts import Folder, Readable, Sized
 from project_migration.workers.mlflow.api.endpoint import Mounted
 from project_migration.workers.mlflow.api.entities import (
@@ -40,6 +39,7 @@ class Archive:
     def __init__(self, root: str) -> None:
         self.root = root
         self.on_broken: Broken = lambda *_: None
+        self._store = Folder(Mounted(root, ""))
         self._folders: dict[str, str] = {}
         self._model_runs: dict[str, str] | None = None
 
@@ -221,17 +221,13 @@ class Archive:
         return iter(())
 
     def files(self, place: Place) -> Iterator[File]:
-        return self._store(place).files(Place(place.owner, place.id, "archive:/artifacts"))
+        return self._store.files(place)
 
     def read(self, place: Place, path: str) -> AbstractContextManager[Readable]:
-        return self._store(place).read(Place(place.owner, place.id, "archive:/artifacts"), path)
+        return self._store.read(place, path)
 
     def write(self, place: Place, path: str, content: Sized) -> None:
-        self._store(place).write(Place(place.owner, place.id, "archive:/artifacts"), path, content)
-
-    def _store(self, place: Place) -> artifacts.Store:
-        folder = os.path.join(self.root, place.directory)
-        return Folder(Mounted(os.path.realpath(folder), "archive:/"))
+        self._store.write(place, path, content)
 
     def _folder(self, experiment: str) -> str:
         if not self._folders:

@@ -1,10 +1,11 @@
 """Writes what is selected as mlflow-export-import's newest sources write it, so that they import it.
 
-Three things are done for that package's sake, each without loss to our own reader. It gives up a whole experiment when
-a run's parent is not among its runs, when a logged model names no run, or when a trace has no spans: such parents are
-kept under another tag, such models and traces have their folders but are not in the lists. Releases up to 1.2.0 look
-for a run right below its experiment: there a link leads to it. Prompts are taken in the order of their folders' names,
-so versions are written with leading zeros.
+Some things are done for that package's sake, each without loss to our own reader. It gives up a whole experiment when
+a run's parent is not among its runs, when a logged model names no run, or when a trace has no spans; and since a method
+that it calls is gone from MLflow's newer releases, on any trace at all. So such parents are kept under another tag, and
+such models and all traces have their folders but are not in the experiment's lists; traces are in the list that its own
+tool for traces reads. Releases up to 1.2.0 look for a run right below its experiment: there a link leads to it. Prompts
+are taken in the order of their folders' names, so versions are written with leading zeros.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ class Writer:
             self._ids.put(Kind.EXPERIMENT, experiment.id, Mapped(experiment.id))
             models = list(self._logged_models(experiment, folder))
             run_ids = self._runs(experiment, folder)
-            traces = list(self._traces(experiment, folder))
+            self._traces(experiment, folder)
             info = {
                 "num_total_runs": len(run_ids),
                 "num_ok_runs": len(run_ids),
@@ -166,7 +167,7 @@ class Writer:
                 "experiment": {**contents.experiment(experiment), "name": name},
                 "runs": run_ids,
                 "logged_models": models,
-                "traces": traces,
+                "traces": [],
             }
             self._file(f"{folder}/experiment.json", "export_experiment.py", content, info)
             self._account.count("experiments")
@@ -277,8 +278,8 @@ class Writer:
     def _way(self, here: Place, where: str) -> Way:
         return Way(self._source.store(here), self._store, here, Place(here.owner, here.id, here.uri, where))
 
-    def _traces(self, experiment: Experiment, folder: str) -> Iterator[str]:
-        """Ids for the list; one whose spans are not there is in none."""
+    def _traces(self, experiment: Experiment, folder: str) -> None:
+        """In the experiment's own list of traces is none: see the module."""
         ids: list[str] = []
         for trace in self._source.reader.traces([experiment.id]):
             self._account.expect(items=1)
@@ -291,7 +292,6 @@ class Writer:
         if ids:
             content = {"experiments": [{"id": experiment.id, "name": experiment.name, "traces": ids}]}
             self._file(f"{folder}/traces/traces.json", "export_traces.py", content)
-        return iter(ids)
 
     def _spans(self, trace: Trace, where: str) -> bool:
         if trace.span_file:
