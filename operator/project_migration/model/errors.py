@@ -73,6 +73,12 @@ class Reason(StrEnum):
     ENCODING_DIFFERS = "EncodingDiffers"
     COLLATION_DIFFERS = "CollationDiffers"
     BACKUP_UNREADABLE = "BackupUnreadable"
+    SERVER_UNREACHABLE = "ServerUnreachable"
+    NOT_MLFLOW = "NotMlflow"
+    NAME_CLASH = "NameClash"
+    NOTHING_SELECTED = "NothingSelected"
+    ARTIFACTS_UNREACHABLE = "ArtifactsUnreachable"
+    ARCHIVE_UNREADABLE = "ArchiveUnreadable"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -160,6 +166,17 @@ REMEDIES: dict[Reason, str] = {
     Reason.ENCODING_DIFFERS: "Create the target database with the source's encoding, or with UTF8.",
     Reason.COLLATION_DIFFERS: "Create the target database with the source's locale, or set acceptCollation.",
     Reason.BACKUP_UNREADABLE: "Restore the backup's files from a copy of your own: what is there is not whole.",
+    Reason.SERVER_UNREACHABLE: "Correct trackingUri, and see that helpers may reach the server (name resolution,"
+    " NetworkPolicies, firewalls); then retry.",
+    Reason.NOT_MLFLOW: "Name an MLflow tracking server in trackingUri, with the prefix that it was started with, or its"
+    " database in backend.",
+    Reason.NAME_CLASH: "Give another name under rename, restore what the target has deleted or have its administrator"
+    " purge it (mlflow gc), or choose another onConflict.",
+    Reason.NOTHING_SELECTED: "Correct the names, ids and patterns under select.",
+    Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
+    " proxy them (--serve-artifacts), or set select.metadataOnly.",
+    Reason.ARCHIVE_UNREADABLE: "Name the directory that holds the export's experiments or models, and mend or remove the"
+    " files that the message names.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }
