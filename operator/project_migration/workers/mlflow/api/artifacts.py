@@ -68,18 +68,20 @@ def scheme(uri: str) -> str:
 
 def below(uri: str, prefix: str) -> str | None:
     """The rest of a URI below a prefix, at a boundary of the path; None when it lies elsewhere."""
-    one, other = _plain(uri), _plain(prefix)
-    if one == other:
-        return ""
-    return one[len(other) + 1 :] if one.startswith(f"{other}/") else None
+    (kind, host, path), (other_kind, other_host, other_path) = _parts(uri), _parts(prefix)
+    if (kind, host) != (other_kind, other_host):
+        return None
+    if path == other_path or not other_path:
+        return path if path != other_path else ""
+    return path[len(other_path) + 1 :] if path.startswith(f"{other_path}/") else None
 
 
-def _plain(uri: str) -> str:
-    """``file:///a``, ``file:/a`` and ``/a`` are one place; so are ``mlflow-artifacts:/1`` and ``mlflow-artifacts:///1``."""
+def _parts(uri: str) -> tuple[str, str, str]:
+    """Scheme, host and path; ``file:///a``, ``file:/a`` and ``/a`` are one place."""
     parts = urlsplit(uri)
-    kind = "" if parts.scheme == "file" else parts.scheme
-    path = parts.path if kind else unquote(parts.path) if parts.scheme else uri
-    return f"{kind}://{parts.netloc}/{path.strip('/')}".rstrip("/")
+    if parts.scheme in ("", "file"):
+        return "", parts.netloc, (unquote(parts.path) if parts.scheme else uri).strip("/")
+    return parts.scheme, parts.netloc, parts.path.strip("/")
 
 
 def proxied(client: Client, uri: str) -> str | None:

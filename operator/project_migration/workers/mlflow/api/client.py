@@ -16,7 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from project_migration.workers.mlflow.api import failures
 from project_migration.workers.mlflow.api.endpoint import Endpoint
@@ -204,7 +204,7 @@ def _passes(error: BaseException) -> bool:
     return isinstance(error, Unanswered) or (isinstance(error, Answer) and error.passing)
 
 
-_exponential = wait_exponential_jitter(initial=0.2, max=LONGEST_PAUSE, jitter=0.3)
+_exponential = wait_exponential(multiplier=0.2, max=LONGEST_PAUSE) + wait_random(0, 0.3)
 
 
 def _pause(state: RetryCallState) -> float:
