@@ -1,4 +1,4 @@
-"""Two servers a session: the source is filled once and only read; targets share one server under renamed names."""
+"""Four servers a session: the source is filled once and only read, the others are targets, one behind a login."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ from tests.local.mlflow_api.servers import QUIET, Server, free_port, running
 class Servers:
     source: Server
     target: Server
+    second: Server
     guarded: Server
     population: Population
+
+    @property
+    def second_client(self) -> MlflowClient:
+        return MlflowClient(self.second.url)
 
     @property
     def client(self) -> MlflowClient:
@@ -32,6 +37,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     root: Path = tmp_path_factory.mktemp("mlflow")
     source = Server(root / "source", free_port())
     target = Server(root / "target", free_port(), prefix="/old")
+    second = Server(root / "second", free_port())
     guarded = Server(root / "guarded", free_port(), auth=True)
-    with running(source, target, guarded):
-        yield Servers(source, target, guarded, fill(source.url, MlflowClient(source.url)))
+    with running(source, target, second, guarded):
+        yield Servers(source, target, second, guarded, fill(source.url, MlflowClient(source.url)))

@@ -1,4 +1,4 @@
-"""A proxy on loopback that lets calls through and, at will, makes one of them fail, as no real server can be told to."""
+"""A proxy on loopback that lets calls through and makes some fail at will, as no real server can be told to."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Fault(Enum):
     LOST_ANSWER = "the server is asked, and its answer is lost"
     LOST_REQUEST = "the connection drops while the body is read"
     REFUSED = "500 for good"
+    MISSING = "404"
 
 
 @dataclass
@@ -62,8 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.drop()
             return
         body = self.rfile.read(size)
-        if fault in (Fault.BUSY, Fault.TOO_MANY, Fault.REFUSED):
-            status = {Fault.BUSY: 503, Fault.TOO_MANY: 429, Fault.REFUSED: 500}[fault]
+        statuses = {Fault.BUSY: 503, Fault.TOO_MANY: 429, Fault.REFUSED: 500, Fault.MISSING: 404}
+        status = statuses.get(fault, 0) if fault else 0
+        if status:
             self.reply(status, b'{"error_code": "X", "message": "at will"}', {"Retry-After": "0"})
             return
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection", "content-length")}

@@ -20,6 +20,7 @@ SECONDS = 120
 ADMIN, PASSWORD = "admin", "a long enough password"
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+QUIET["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 
 
 @dataclass

@@ -299,7 +299,12 @@ class Server:
         if not self.has(Feature.SCORERS):
             return
         for experiment in experiments:
-            listed = self.client.get(f"{B}/scorers/list", {"experiment_id": experiment}).get("scorers", ())
+            try:
+                listed = self.client.get(f"{B}/scorers/list", {"experiment_id": experiment}).get("scorers", ())
+            except Answer as answer:
+                if answer.status == 400:  # those of a deleted experiment are given to nobody
+                    continue
+                raise
             for name in sorted({data["scorer_name"] for data in listed}):
                 query = {"experiment_id": experiment, "name": name}
                 versions = self.client.get(f"{B}/scorers/versions", query).get("scorers", ())
