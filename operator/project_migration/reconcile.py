@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from project_migration.backends.backend import Backend
-from project_migration.engine.decide import ask, decide, steer
+from project_migration.engine.decide import ask, decide
 from project_migration.engine.names import Key
+from project_migration.engine.steering import steer
 from project_migration.engine.step import Pace, View
 from project_migration.engine.world import Migration
 from project_migration.model.errors import Conflict, Gone
