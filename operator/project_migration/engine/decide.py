@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from project_migration.engine.checking import ask_for_check, check_target, helpers_at_work, interrupted
 from project_migration.engine.clock import moment, seconds_since, stamp
 from project_migration.engine.effects import Announce, DropFinalizer, Effect, EnsureFinalizer
 from project_migration.engine.itinerary import AFTERWARDS, STEPS, TABLES, THERE, Itinerary, end_of
@@ -18,7 +19,19 @@ from project_migration.engine.platform import Platform
 from project_migration.engine.progress import with_progress
 from project_migration.engine.queue import at_the_start, waits_its_turn
 from project_migration.engine.steering import rolls_back, switch, with_failure
-from project_migration.engine.step import Context, Outcome, Pace, Step, Verdict, View, begun, finished, with_step
+from project_migration.engine.step import (
+    Context,
+    Outcome,
+    Pace,
+    Press,
+    Step,
+    Verdict,
+    View,
+    begun,
+    finished,
+    no_press,
+    with_step,
+)
 from project_migration.engine.steps.cutover import missed
 from project_migration.engine.steps.ending import drop_locks, remove_helpers
 from project_migration.engine.steps.quiesce import broken_rest, ref_of
@@ -64,7 +77,7 @@ def ask(view: View) -> Questions:
     """What has to be observed for the step at work; ``view.status`` is a steered one."""
     step = current(view.status)
     if step is None:
-        return Questions(
+        return ask_for_check(view) | Questions(
             workloads=frozenset(ref_of(w) for w in view.status.workloads if w.state not in SETTLED),
             leases=frozenset(view.status.locks),
         )
@@ -76,11 +89,18 @@ def ask(view: View) -> Questions:
     return questions
 
 
-def decide(migration: Migration, status: Status, world: World, platform: Platform | None, pace: Pace) -> Decision:
+def decide(
+    migration: Migration,
+    status: Status,
+    world: World,
+    platform: Platform | None,
+    pace: Pace,
+    press: Press = no_press,
+) -> Decision:
     """One stroke. ``status`` is steer() of the migration; ``world`` answers :func:`ask`."""
     if not migration.finalizer and migration.deleting_since is None:
         return Decision(migration.status, (EnsureFinalizer(),), 0.0)
-    context = Context(migration, status, platform, pace, world)
+    context = Context(migration, status, platform, pace, world, press)
     step = current(status)
     decision = _upkeep(context) if step is None else _stroke(context, step)
     if migration.deleting_since is not None:
@@ -92,6 +112,9 @@ def decide(migration: Migration, status: Status, world: World, platform: Platfor
 def _stroke(context: Context, step: Step) -> Decision:
     """Lets the step at work advance, and enters what came of it."""
     now = stamp(context.now)
+    stopped = interrupted(context)
+    if stopped.status != context.status:
+        return _entered(context, stopped.status, stopped.effects, 0.0)
     entered = context.step(step.id)
     queued = waits_its_turn(context) if missed(context) is None else ""
     if queued:
@@ -191,17 +214,23 @@ def _position(status: Status) -> str:
 
 
 def _upkeep(context: Context) -> Decision:
-    """What an ended migration still does: sends late helpers and locks away, brings back what is still to be."""
-    status, effects = context.status, (*remove_helpers(context), *drop_locks(context))
+    """What an ended migration still does: sends late helpers and locks away, brings back what is still to be, and
+    looks at its target again when a person asks."""
+    checked = check_target(context)
+    at_work = helpers_at_work(checked.status)
+    effects = (*checked.effects, *remove_helpers(context, but=at_work), *drop_locks(context))
+    context = context.with_status(checked.status)
     released = context.migration.annotations.get(RELEASE, "")
     # also where a target's workload is held: whoever scales it up is answered, as before the end
-    status, back = bring_back(context, succeeded=end_of(status) is End.SUCCEEDED)
+    status, back = bring_back(context, succeeded=end_of(context.status) is End.SUCCEEDED)
     effects = (*effects, *back)
     if all(w.state in SETTLED for w in status.workloads) and released != status.handled_release:
         status = _given_to_users(status.model_copy(update={"handled_release": released}))
     changed = status != context.migration.status
     decision = _entered(context, status, effects, 0.0)
     again_in = context.pace.wait if effects or changed else UPKEEP_SECONDS
+    if checked.again_in is not None:
+        again_in = min(checked.again_in, again_in if effects else UPKEEP_SECONDS)
     return replace(decision, again_in=again_in)
 
 
@@ -243,6 +272,9 @@ def _announcements(before: Status, after: Status) -> tuple[Announce, ...]:
         for unit in step.units:
             if unit.attempt > attempts.get((step.id, step.pass_number, unit.name), unit.attempt):
                 found.append(Announce("Retried", f"{step.id} {unit.name}: {unit.message}"[:1000], warning=True))
+    checked = after.check
+    if checked is not None and checked.at and (before.check is None or before.check.at != checked.at):
+        found.append(Announce("Checked", checked.message[:1000], warning=checked.same is not True))
     if after.finished_at and not before.finished_at:
         bad = after.phase in (End.FAILED, End.CANCELLED)
         ready = next((c for c in after.conditions if c.type == "Ready"), None)

@@ -13,6 +13,7 @@ from project_migration.engine.steps.plan import Plan
 from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
+from project_migration.engine.steps.report import Report
 from project_migration.engine.steps.resume import Resume
 from project_migration.engine.steps.transfer import Copy, Verify
 from project_migration.model.conditions import End
@@ -20,7 +21,7 @@ from project_migration.model.document import Side
 from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 2
+VERSION = 3
 
 
 class Itinerary(StrEnum):
@@ -50,16 +51,18 @@ MIGRATE: tuple[Step, ...] = (
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
     Settle(),  # what was on the target for a way back is gone
+    Report("report"),  # what happened is written down
     CleanUp("clean_up"),  # nothing of ours is left
 )
 
 #: The same, up to where something would be changed.
 PLAN: tuple[Step, ...] = (Preflight(), Plan(), CleanUp("clean_up"))
 
-#: After a failure, a cancel, or a deletion: the way back, which needs no document and no helper.
+#: After a failure, a cancel, or a deletion: the way back, which does without a document and helpers where it has to.
 ENDING: tuple[Step, ...] = (
     Stop(),  # nothing of ours writes any more
     Resume("bring_back", succeeded=False),  # the source's users have it back; the target's if it is in order
+    Report("report_end", way_back=True),  # what happened is written down, where that can be
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
@@ -71,6 +74,7 @@ ROLLBACK: tuple[Step, ...] = (
     RollBack(),  # the target is what it was
     ProveRollBack(),  # and was compared
     Resume("bring_back", succeeded=False),  # the target's users have it back, if it is in order
+    Report("report_end", way_back=True),
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
@@ -81,6 +85,7 @@ UNDO: tuple[Step, ...] = (
     RollBack(),
     ProveRollBack(),
     Resume("bring_back", succeeded=False),
+    Report("report_end", way_back=True),
     CleanUp("tidy_up"),
 )
 

@@ -6,7 +6,7 @@ A platform does no I/O. It names units of work; the engine runs them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount, SecretMount
@@ -35,6 +35,9 @@ class UnitWork:
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
     """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
+
+    def with_params(self, **more: Any) -> UnitWork:
+        return replace(self, params={**self.params, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +98,7 @@ class Platform(Protocol):
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""
+
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        """Compares each target with what its verification proved, without the source. ``digests``: of that, by unit.
+        Nothing is mounted to be written but the workspace, where the verifications' manifests lie."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -26,6 +26,17 @@ class Pace:
     lock: float = 5.0
     queue: float = 10.0
     parallel_helpers: int = 4
+
+
+Press = Callable[[Migration], Mapping[str, str]]
+"""Makes the files of a report, each name with its content packed for a request (``workers/report.py``).
+
+Given from above, since reports are made of what the engine knows. Empty when they cannot be made.
+"""
+
+
+def no_press(_migration: Migration) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,7 @@ class Context(View):
     """A view together with the answers."""
 
     world: World
+    press: Press = no_press
 
     @property
     def now(self) -> datetime:

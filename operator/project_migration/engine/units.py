@@ -356,7 +356,7 @@ def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) ->
 
 def _rights(work: UnitWork) -> Rights:
     """Of a helper in a namespace that allows privileged ones. Whoever shares their workspace has to write there."""
-    return Rights.WORKSPACE if work.network else Rights.OWNERS
+    return Rights.WORKSPACE if work.network or not work.mounts else Rights.OWNERS
 
 
 def workspace_of(view: View) -> Volume | None:

@@ -59,6 +59,7 @@ class Reason(StrEnum):
     COPY_INCOMPLETE = "CopyIncomplete"
     IO_ERROR = "IOError"
     VERIFY_FAILED = "VerifyFailed"
+    PROOF_MISSING = "ProofMissing"
     BACKUP_TOO_SMALL = "BackupTooSmall"
     ROLLBACK_FAILED = "RollbackFailed"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
@@ -138,6 +139,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries"
     " again by itself.",
     Reason.VERIFY_FAILED: "The named objects differ from the source: see what writes to the target, then retry.",
+    Reason.PROOF_MISSING: "Bring the manifest that the message names back into the workspace; without it nothing says"
+    " what was proved of a database.",
     Reason.BACKUP_TOO_SMALL: "Enlarge the backup's claim, name another, or write down in backup.waive why no backup is"
     " needed.",
     Reason.ROLLBACK_FAILED: "What the target held lies whole where status.backup says; mend what the message names,"

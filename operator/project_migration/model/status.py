@@ -200,6 +200,26 @@ class BackupStatus(StatusModel):
     taken_at: Short | None = None
 
 
+class CheckStatus(StatusModel):
+    """The last time that the target of a migration that succeeded was compared with what was proved then."""
+
+    asked: Text = ""
+    """The value of the annotation migration.mlops.dev/verify that asked for it."""
+    number: int = 1
+    """1 at first, one more each time."""
+    state: State = State.RUNNING
+    """Succeeded when every unit was looked at, whatever was found; Failed when one could not be."""
+    started_at: Short | None = None
+    at: Short | None = None
+    """When it ended."""
+    same: bool | None = None
+    """Whether all that was proved is there unchanged; None as long as that is not known."""
+    differences: int = 0
+    """How many objects are missing or different."""
+    message: Text = ""
+    units: Annotated[tuple[UnitStatus, ...], Field(max_length=100)] = ()
+
+
 class Status(StatusModel):
     """Everything the operator knows of one migration."""
 
@@ -243,3 +263,6 @@ class Status(StatusModel):
     warnings: Annotated[tuple[Text, ...], Field(max_length=WARNINGS_LIMIT)] = ()
     """What a person should know and that stops nothing."""
     result: Result | None = None
+    report: Short = ""
+    """Where the report lies, below workspacePath; empty when it could not be written there."""
+    check: CheckStatus | None = None

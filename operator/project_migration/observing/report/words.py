@@ -98,6 +98,23 @@ def target_sentence(told: Account) -> str:
     return f"The target was written to since {told.status.first_write_at}; the source was only read."
 
 
+def kept_sentence(told: Account) -> str:
+    """Where what the target held is kept, and until when; empty when nothing was."""
+    backup = told.status.backup
+    if backup is None or not backup.claim:
+        return ""
+    where = f"in {backup.claim}, below {backup.path}"
+    removed, until = (str(getattr(backup, name, None) or "") for name in ("removed_at", "kept_until"))
+    document = told.migration.document
+    keep_for = getattr(document.spec.backup, "keep_for", None) if document and document.spec.backup else None
+    if removed:
+        return f"It was kept {where} until {removed}, when it was removed."
+    ends = "until a person removes it"
+    if until or keep_for:
+        ends = f"until {until}" if until else f"for {keep_for} after the migration's end"
+    return f"It is kept {where}, since {backup.taken_at}, {ends}."
+
+
 def workload_sentences(told: Account) -> Iterator[str]:
     for state in WorkloadState:
         names = [workload_words(w) for w in told.status.workloads if w.state is state]

@@ -13,7 +13,7 @@ from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork
 from project_migration.model.document import Database, DatabaseEndpoint, NameFilter, Side, Spec
 from project_migration.model.errors import Failure, Reason
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 
 CREDENTIAL_KEYS = (("username", "username"), ("password", "password"))
 
@@ -66,6 +66,23 @@ def verifications(spec: Spec) -> tuple[UnitWork, ...]:
     return tuple(
         _both_sides(database, "verify", {**_choices(database), "workers": spec.transfer.workers})
         for database in of(spec)
+    )
+
+
+def checks(spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+    """Of targets alone, against what their verifications wrote down."""
+    return tuple(
+        _target_only(
+            database,
+            "check",
+            {
+                **_choices(database),
+                "workers": spec.transfer.workers,
+                "against": {"manifest": proved_manifest("verify", database.name, "target"), "digest": digest},
+            },
+        )
+        for database in of(spec)
+        if (digest := digests.get(database.name))
     )
 
 

@@ -11,7 +11,7 @@ from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork, Vo
 from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
 from project_migration.model.quantities import parse_bytes
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.judgement import judge, judge_backup
 
@@ -99,6 +99,25 @@ class VolumesPlatform:
             for pair in _pairs(spec)
         )
         return pairs + databases.verifications(spec)
+
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        pairs = tuple(
+            UnitWork(
+                pair.name,
+                "manifest",
+                (Mount("target", pair.target, read_only=True),),
+                {
+                    **_common(spec, pair),
+                    "workers": spec.transfer.workers,
+                    "verify": str(spec.transfer.verify),
+                    "rootsToRead": ["target"],
+                    "against": {"manifest": proved_manifest("verify", pair.name, "target"), "digest": digest},
+                },
+            )
+            for pair in _pairs(spec)
+            if (digest := digests.get(pair.name))
+        )
+        return pairs + databases.checks(spec, digests)
 
 
 def _surveys(spec: Spec) -> tuple[UnitWork, ...]:
