@@ -118,6 +118,11 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     request = helper.spec.request
     owner = next((m for m in cluster.migrations.values() if m.uid == helper.owner), None)
     assert owner is not None
+    if request.step == "check":
+        assert owner.status.finished_at, "a check is no part of a migration that is at work"
+        assert all(mount.read_only for mount in helper.spec.mounts)
+        assert all(mount.root == "target" for mount in helper.spec.mounts), "the source is left alone"
+        return
     step = next((s for s in owner.status.steps if s.id == request.step), None)
     assert step is not None, f"{request.step} runs, and is not in the itinerary"
     unit = step.unit(request.unit)

@@ -56,6 +56,8 @@ class Behaviour(StrEnum):
     FAIL_PASSING = "fail passing"
     CHANGED = "changed"
     """Something wrote to the source while it was read."""
+    DIFFERENT = "different"
+    """What it compares is not the same."""
     CRASH = "crash"
     """Its program exits, with 0 even, and leaves no record."""
     LIE = "lie"
@@ -196,17 +198,14 @@ class FakeCluster:
         self._tell("ended", helper)
 
     def _result(self, helper: FakeHelper, behaviour: Behaviour) -> tuple[Record | None, Failure | None]:
-        digest = helper.spec.request.digest
         match behaviour:
             case Behaviour.SUCCEED | Behaviour.CHANGED:
                 changed = behaviour is Behaviour.CHANGED
                 return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
-            case Behaviour.FAIL:
-                return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed"), None
-            case Behaviour.FAIL_PASSING:
-                return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True), None
+            case Behaviour.FAIL | Behaviour.FAIL_PASSING | Behaviour.DIFFERENT:
+                return self._failed(helper, behaviour), None
             case Behaviour.OUT_OF_MEMORY:
                 return None, Failure(Reason.HELPER_OUT_OF_MEMORY, "killed for memory")
             case _:
@@ -238,6 +237,15 @@ class FakeCluster:
             digest=f"sha256:{request.unit}",
             facts=facts,
         )
+
+    def _failed(self, helper: FakeHelper, behaviour: Behaviour) -> Record:
+        digest = helper.spec.request.digest
+        if behaviour is Behaviour.DIFFERENT:
+            counts = {**self._record(helper).counts, "different": 2, "verified": 1}
+            return Record(digest, Outcome.FAILED, str(Reason.VERIFY_FAILED), "2 different: a, b", counts=counts)
+        if behaviour is Behaviour.FAIL_PASSING:
+            return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True)
+        return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed")
 
     def _changed(self, helper: FakeHelper) -> Record:
         counts = {**self._record(helper).counts, "changed": 1}

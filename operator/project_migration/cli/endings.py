@@ -66,6 +66,17 @@ def say_end(
         console.print(Text.assemble(("  What to do: ", "bold"), remedy(told, local=local)), soft_wrap=True)
     if report is not None:
         console.print(Text(f"  Report: {report}"), soft_wrap=True)
+    elif not local:
+        console.print(Text(f"  Report: {_report_words(migration)}"), soft_wrap=True)
+
+
+def _report_words(migration: Migration) -> str:
+    """How to get it, and where it lies when the migration is gone."""
+    status, (namespace, name) = migration.status, migration.key
+    how = f"project-migration report {name} -n {namespace}"
+    if not status.report:
+        return how
+    return f"{how}; it is also in claim {status.workspace_claim}, {status.workspace_path}/{status.report}"
 
 
 def say_interrupted(console: Console, migration: Migration, state_dir: Path) -> None:

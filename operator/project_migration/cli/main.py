@@ -13,6 +13,7 @@ from project_migration.cli.learn import PROGRAM, completion, crd, explain
 from project_migration.cli.look import report, status, watch
 from project_migration.cli.plan import plan
 from project_migration.cli.run import run
+from project_migration.cli.verify import verify
 
 
 class InOrder(click.Group):
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-LOOKING = (plan, run, status, watch, report)
+LOOKING = (plan, run, status, watch, report, verify)
 CHANGING = (approve, cancel, retry, rollback, undo, release, forget)
 LEARNING = (explain, crd, completion)
 

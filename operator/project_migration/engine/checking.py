@@ -131,7 +131,8 @@ def _entered(context: Context, check: CheckStatus, outcome: UnitsOutcome) -> Che
         return _over(context, check, State.FAILED, f"the target could not be checked: {words}")
     differences = sum(unit.counts.get(kind, 0) for unit in outcome.units for kind in DIFFERENCES)
     same = not outcome.failed
-    words = "all that was proved is there unchanged"
+    extra = sum(unit.counts.get("extra", 0) for unit in outcome.units)
+    words = "all that was proved is there unchanged" + (f"; {extra} more on the target" if extra else "")
     if not same:
         words = "; ".join(f"{unit.name}: {unit.message}" for unit in outcome.failed)
     over = _over(context, check, State.SUCCEEDED, words)

@@ -157,6 +157,26 @@ def test_a_pair_and_a_database_arrive_and_a_second_run_says_that_it_is_done(site
     assert passwords_below(site.path, site.path / "secrets") == []
 
 
+def test_a_target_is_looked_at_again_as_its_report_says(site: Site) -> None:
+    assert site.run().returncode == 0
+    report = str(site.state / "workspace" / "report.html")
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        argv = (*PROGRAM, "verify", report, "--state", str(site.state))
+        return subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
+
+    done = verify()
+    assert done.returncode == 0, done.stdout + done.stderr
+    server, database = site.target
+    with server.connect(database) as connection:
+        connection.execute("DELETE FROM item WHERE id = 5")
+    (site.path / "new" / "theirs.txt").write_text("new\n")
+    done = verify()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "shop: different: rows public.item" in done.stdout
+    assert passwords_below(site.path, site.path / "secrets") == []
+
+
 def test_a_plan_shows_rows_and_bytes_and_writes_nothing(site: Site) -> None:
     done = site.call("plan", *site.binds())
     assert done.returncode == 0, done.stdout + done.stderr

@@ -50,7 +50,9 @@ class ApiServer:
         data = json.loads(body) if body and body != b"null" else None
         self.requests.append((handler.command, handler.path.split("?")[0], content, data))
         found = handler.path.split("?")[0] == PATH and self.status is not None
-        answer = self.migration() if found else {"kind": "Status", "message": "vision not found", "code": 404}
+        missing = {"name": "vision", "group": "migration.mlops.dev", "kind": "projectmigrations"}
+        status = {"kind": "Status", "reason": "NotFound", "message": "vision not found", "code": 404}
+        answer = self.migration() if found else {**status, "details": missing}
         text = json.dumps(answer).encode()
         handler.send_response(200 if found else 404)
         handler.send_header("Content-Type", "application/json")

@@ -32,7 +32,7 @@ NOBODY = 8536 if IS_ROOT else os.geteuid()
 
 MODULES = {
     name: importlib.import_module(f"project_migration.workers.{name}")
-    for name in ("copy_tree", "survey", "manifest", "release", "clear_tree")
+    for name in ("copy_tree", "survey", "manifest", "release", "clear_tree", "report")
 }
 WORK = {
     "copy_tree": (("source", "target"), "copy"),
@@ -40,6 +40,7 @@ WORK = {
     "manifest": ((), "prove"),
     "release": (("target",), "release"),
     "clear_tree": (("target",), "clear"),
+    "report": ((), "work"),
 }
 
 

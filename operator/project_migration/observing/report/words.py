@@ -142,5 +142,8 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
             where = f" (all of them: {path})" if found.whole_list else ""
             yield f"{pair.name}: {left_out_sentence(found)}{where}"
     yield from workload_sentences(told)
+    check = told.status.check
+    if check is not None and check.at is not None:
+        yield f"Looked at again at {check.at}: {check.message}"
     if told.seconds is not None:
         yield f"It took {whole_seconds(told.seconds)}."
