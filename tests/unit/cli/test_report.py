@@ -14,7 +14,7 @@ from project_migration.observing.report.words import end_sentences
 
 from . import samples
 
-SAMPLES = [samples.succeeded, samples.failed, samples.at_work, samples.planned]
+SAMPLES = [samples.succeeded, samples.looked_at_again, samples.failed, samples.at_work, samples.planned]
 VOID = {"meta", "rect", "line", "br", "hr", "link", "img"}
 
 
@@ -80,6 +80,16 @@ def test_a_report_tells_what_moved_and_how_it_was_proved() -> None:
         "2 attempts",
         document_digest(samples.DOCUMENT),
         "sourc",
+    ):
+        assert said in text
+
+
+def test_a_report_tells_where_the_backup_is_and_until_when_and_what_was_found_later() -> None:
+    text = text_of(render(samples.looked_at_again()))
+    for said in (
+        "It is kept in migration-backup, below vision-5e0e7a62, since 2026-03-07T20:15:30Z, until a person removes it.",
+        "Looked at again data: 2 different: models/weights.bin (size, content)",
+        "claim migration-work, vision-5e0e7a62",
     ):
         assert said in text
 
