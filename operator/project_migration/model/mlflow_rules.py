@@ -100,7 +100,7 @@ def _separate(where: str, mlflow: Mlflow) -> Iterator[str]:
         if source is not None and target is not None and overlap(source, target):
             yield f"{where}.target.{name}: source and target must be different places (both are in {place(target)})"
     for name, one, other in (("backend", ours.backend, theirs.backend), ("auth", ours.auth, theirs.auth)):
-        if one is not None and other is not None and _identity(one) == _identity(other):
+        if one is not None and other is not None and _identity(one) == _identity(other) != ():
             yield f"{where}.target.{name}: source and target must be different databases"
     if ours.tracking_uri is not None and _address(ours) == _address(theirs):
         yield f"{where}.target.trackingUri: source and target must be different servers"
@@ -118,5 +118,6 @@ def _identity(backend: Backend) -> tuple[str, ...]:
     if backend.sqlite is not None:
         return ("sqlite", place(backend.sqlite), backend.sqlite.file)
     server = backend.postgres or backend.mysql
-    assert server is not None  # noqa: S101 - one of them is given
+    if server is None:  # which is a fault of its own
+        return ()
     return (backend.kind, server.host.lower().rstrip("."), str(server.port), server.database)
