@@ -32,9 +32,12 @@ def units_of(status: Status, step_id: str) -> list[tuple[str, State]]:
 def test_rows_and_files_arrive_together_after_what_they_share_was_arranged() -> None:
     cluster = a_cluster()
     asked: list[tuple[str, str]] = []
-    cluster.watcher = lambda _, what, thing: asked.append((thing.spec.request.step, thing.spec.request.unit)) if (  # type: ignore[attr-defined]
-        what == "runs"
-    ) else None
+    cluster.watcher = lambda _, what, thing: (
+        asked.append((thing.spec.request.step, thing.spec.request.unit))
+        # type: ignore[attr-defined]
+        if (what == "runs")
+        else None
+    )
     status = run(cluster, cluster.add(by_database()))
     assert status.phase == "Succeeded", status.failure
     both = [("tracking", State.SUCCEEDED), ("artifacts", State.SUCCEEDED)]
@@ -92,5 +95,3 @@ def test_it_ends_the_same_wherever_the_operator_died(before: bool, fails: bool) 
             assert dies_at > 30, "it did hardly anything"
             return
     raise AssertionError("it never ended by itself")
-
-
