@@ -99,24 +99,43 @@ def _begun(context: Context) -> CheckStatus:
     if end_of(context.status) is not End.SUCCEEDED:
         why = "only a migration that succeeded has a proof that its target can be compared with"
         return _over(context, check, State.FAILED, why)
-    works = _works(context, check)
-    if not works:
+    works, digests = _works(context, check), _digests(context)
+    if works is None or not digests:
         return _over(
             context, check, State.FAILED, "nothing is known of what was proved, or the document cannot be read"
         )
     # attempts are counted on, so that no two helpers ever share a name
     attempt = check.number * ATTEMPTS_A_ROUND + 1
-    units = tuple(UnitStatus(name=work.name, attempt=attempt) for work in works)
+    names = {work.name for work in works}
+    units = tuple(
+        UnitStatus(name=name, attempt=attempt) if name in names else _unseen(context, name) for name in digests
+    )
     return check.model_copy(update={"units": units})
+
+
+def _unseen(context: Context, name: str) -> UnitStatus:
+    """What was proved and cannot be looked at alone makes the answer no answer for the whole."""
+    words = "this release cannot compare such a target with its proof without the source"
+    return UnitStatus(
+        name=name,
+        state=State.FAILED,
+        reason=str(Reason.NOT_SUPPORTED_YET),
+        message=words,
+        finished_at=stamp(context.now),
+    )
+
+
+def _digests(view: View) -> dict[str, str]:
+    """What the verification proved, by unit."""
+    proved = next((step for step in view.status.steps if step.id == "verify"), None)
+    return {unit.name: unit.digest for unit in proved.units if unit.digest} if proved else {}
 
 
 def _works(context: Context, check: CheckStatus) -> tuple[UnitWork, ...] | None:
     """None when it is not known any more what to compare, and with what."""
     if context.platform is None or context.migration.document is None:
         return None
-    proved = next((step for step in context.status.steps if step.id == "verify"), None)
-    digests = {unit.name: unit.digest for unit in proved.units if unit.digest} if proved else {}
-    works = context.platform.checks(context.spec, digests)
+    works = context.platform.checks(context.spec, _digests(context))
     # a record that an earlier check left must not answer this one
     return tuple(work.with_params(check=check.number) for work in works)
 
