@@ -218,7 +218,7 @@ def _upkeep(context: Context) -> Decision:
     looks at its target again when a person asks."""
     checked = check_target(context)
     at_work = helpers_at_work(checked.status)
-    effects = (*checked.effects, *remove_helpers(context, but=at_work), *drop_locks(context))
+    effects = (*checked.effects, *remove_helpers(context, needed=at_work), *drop_locks(context))
     context = context.with_status(checked.status)
     released = context.migration.annotations.get(RELEASE, "")
     # also where a target's workload is held: whoever scales it up is answered, as before the end

@@ -26,6 +26,7 @@ VERBS = (
     "status",
     "watch",
     "report",
+    "verify",
     "approve",
     "cancel",
     "retry",
