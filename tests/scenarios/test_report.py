@@ -14,6 +14,7 @@ from project_migration.engine.effects import Rights
 from project_migration.engine.names import Key
 from project_migration.model.labels import VERIFY
 from project_migration.model.status import CheckStatus, State, Status
+from project_migration.platforms.volumes.platform import VolumesPlatform
 from project_migration.reconcile import one_pass
 
 from .surroundings import (
@@ -233,6 +234,19 @@ def test_a_check_that_could_not_look_says_neither() -> None:
     check = checked(cluster, key)
     assert (check.state, check.same) == (State.FAILED, None)
     assert "home: exit code 0, no record" in check.message
+
+
+def test_what_cannot_be_looked_at_alone_makes_the_answer_no_answer_for_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster, key = ended()
+    every = VolumesPlatform.checks
+    monkeypatch.setattr(VolumesPlatform, "checks", lambda self, spec, digests: every(self, spec, digests)[:1])
+    annotated(cluster, key, VERIFY, "1")
+    check = checked(cluster, key)
+    assert (check.state, check.same) == (State.FAILED, None)
+    assert "home: this release cannot compare such a target" in check.message
+    assert {unit.name: unit.state for unit in check.units} == {"data": State.SUCCEEDED, "home": State.FAILED}
 
 
 def test_each_question_is_answered_once_by_helpers_of_its_own() -> None:
