@@ -21,7 +21,7 @@ from project_migration.model.document import Side
 from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 3
+VERSION = 4
 
 
 class Itinerary(StrEnum):
