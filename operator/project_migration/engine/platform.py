@@ -57,6 +57,10 @@ class Platform(Protocol):
     def uses(self, spec: Spec) -> tuple[VolumeUse, ...]:
         """Every volume, in the document's order."""
 
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        """What is written that is no volume, such as ``postgres/db.new:5432/vision``: as the document names it, and the
+        same text for the same name."""
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 

@@ -215,7 +215,7 @@ class Status(StatusModel):
     progress: Progress = Progress()
     workloads: Annotated[tuple[WorkloadStatus, ...], Field(max_length=100)] = ()
     plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
-    locks: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    locks: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""
     workspace_path: Short = ""

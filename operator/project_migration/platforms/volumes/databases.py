@@ -11,6 +11,7 @@ from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork
+from project_migration.model.database_rules import database_place
 from project_migration.model.document import Database, DatabaseEndpoint, NameFilter, Side, Spec
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record
@@ -39,6 +40,11 @@ class Clearing(StrEnum):
 
 def of(spec: Spec) -> tuple[Database, ...]:
     return spec.volumes.databases if spec.volumes is not None else ()
+
+
+def targets(spec: Spec) -> tuple[str, ...]:
+    """``postgres/db.new:5432/vision`` for each: the host in lower case, the port always given."""
+    return tuple(f"postgres/{database_place(database.target)}" for database in of(spec))
 
 
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:

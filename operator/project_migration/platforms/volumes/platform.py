@@ -29,6 +29,9 @@ class VolumesPlatform:
             )
         )
 
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        return databases.targets(spec)
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
