@@ -60,11 +60,11 @@ class CleanUp:
         return Outcome.wait(context.status, "removing helpers and locks", effects, again_in=context.pace.wait / 2)
 
 
-def remove_helpers(context: Context) -> tuple[Effect, ...]:
+def remove_helpers(context: Context, *, needed: frozenset[str] = frozenset()) -> tuple[Effect, ...]:
     return tuple(
         RemoveHelper(facts.name, facts.uid)
         for facts in context.world.helpers.values()
-        if facts.phase is not HelperPhase.ENDING
+        if facts.phase is not HelperPhase.ENDING and facts.name not in needed
     )
 
 

@@ -3,8 +3,8 @@ database.
 
 One Lease a claim, named after the claim's UID, not after its sub-directory: two sub-directories of one claim can lie
 inside each other, and a claim is the unit that quotas, backups and detaching know. One a database, named after what
-the document calls it: it makes a second migration wait, in words. Two names may lead to one server, and another namespace
-has Leases of its own; there the lock decides that the worker takes in the database itself.
+the document calls it: it makes a second migration wait, in words. Two names may lead to one server, and another
+namespace has Leases of its own; there the lock decides that the worker takes in the database itself.
 
 Taken in sorted order, so that two migrations with several targets each cannot wait for one another for ever. Held to
 the end of the ending.

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from project_migration import __version__
 from project_migration.engine.world import Migration
-from project_migration.model.conditions import End
+from project_migration.model.conditions import GOOD_ENDS, End
 from project_migration.model.document import Document
 from project_migration.model.quantities import human_bytes
 from project_migration.observing.report import words
@@ -34,7 +34,7 @@ def render(migration: Migration) -> str:
         .render(
             told=told,
             end=str(told.end or "AtWork"),
-            good=told.end in (End.SUCCEEDED, End.PLANNED),
+            good=told.end in GOOD_ENDS,
             headline=words.headline(told),
             target_sentence=words.target_sentence(told),
             tiles=tiles(told),

@@ -126,8 +126,14 @@ def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, .
     return tuple(work for work in clears(spec, Clearing.NOTE) if work.name in kept)
 
 
-def clears(spec: Spec, what: Clearing) -> tuple[UnitWork, ...]:
-    return tuple(_target_only(database, "clear", {"what": str(what)}) for database in of(spec))
+def clears(spec: Spec, what: Clearing, arrived: Sequence[str] = ()) -> tuple[UnitWork, ...]:
+    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
+    return tuple(_target_only(database, "clear", params) for database in of(spec))
+
+
+def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+    """The note of whose work it was gives way to the word of which document was carried out."""
+    return clears(spec, Clearing.NOTE, arrived)
 
 
 def _both_sides(database: Database, worker: str, params: Params) -> UnitWork:
