@@ -94,8 +94,7 @@ def retry(context: click.Context, asked: Asked) -> None:
     """
     which = asked.which()
     migration = which.load()
-    cancelled = migration.document is not None and migration.document.spec.cancel
-    _refuse(why_no_retry(migration.status, cancelled=cancelled))
+    _refuse(why_no_retry(migration.status, migration.document.spec if migration.document else None))
     which.annotate({RETRY: f"{time.time():.3f}"})
     after = _go_on(which, "It is tried again; see it with `watch`.")
     if after is not None:

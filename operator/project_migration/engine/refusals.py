@@ -14,6 +14,7 @@ from project_migration.engine.step import begun
 from project_migration.engine.steps.keeping import backup_is_gone, can_roll_back
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
+from project_migration.model.document import Spec
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.labels import EXPIRE, RETRY, ROLLBACK
 from project_migration.model.status import Refusal, Status
@@ -29,13 +30,14 @@ def why_no_cancel(status: Status) -> Failure | None:
     return _refused(f"it has ended already ({end}): there is nothing to cancel{advice}")
 
 
-def why_no_retry(status: Status, *, cancelled: bool = False) -> Failure | None:
-    """``cancelled``: the document says cancel, which cannot be taken back."""
+def why_no_retry(status: Status, spec: Spec | None) -> Failure | None:
     end = end_of(status)
     if end is not End.FAILED:
         return _refused(f"only a migration that failed can be tried again; this one {_stands(end)}{_instead(end)}")
-    if cancelled:
-        return _refused(f"it was cancelled, which cannot be taken back: {ANOTHER_NAME}")
+    undoing = spec is not None and spec.undo and _had_succeeded(status)  # it is the undo that is tried again
+    if spec is not None and (spec.cancel or spec.undo) and not undoing:
+        what = "cancel" if spec.cancel else "undo"
+        return _refused(f"its document says {what}, which cannot be taken back: {ANOTHER_NAME}")
     return None
 
 
@@ -91,15 +93,11 @@ def _asked_in_vain(migration: Migration, status: Status) -> Iterator[tuple[str, 
     why = _why_not_forced(end) if spec.force and spec.force != status.handled_force else None
     if why:
         yield "force", f"force {spec.force}", why
+    asked = migration.annotations
     for verb, token, handled, why in (
-        (
-            "retry",
-            migration.annotations.get(RETRY, ""),
-            status.handled_retry,
-            why_no_retry(status, cancelled=spec.cancel),
-        ),
-        ("rollback", migration.annotations.get(ROLLBACK, ""), status.handled_rollback, why_no_rollback(status)),
-        ("expire", migration.annotations.get(EXPIRE, ""), status.handled_expire, why_not_expire(status)),
+        ("retry", asked.get(RETRY, ""), status.handled_retry, why_no_retry(status, spec)),
+        ("rollback", asked.get(ROLLBACK, ""), status.handled_rollback, why_no_rollback(status)),
+        ("expire", asked.get(EXPIRE, ""), status.handled_expire, why_not_expire(status)),
     ):
         if why and token not in ("", handled):
             yield verb, f"{verb} {token}", why
@@ -107,8 +105,12 @@ def _asked_in_vain(migration: Migration, status: Status) -> Iterator[tuple[str, 
 
 def _why_not_undone(status: Status) -> Failure | None:
     """Of one that succeeded and whose undo failed, it is not the end that stands against another try."""
-    succeeded = any(step.id == "settle" and begun(step) for step in status.steps)
-    return why_not_put_back(status) if succeeded else why_no_undo(status)
+    return why_not_put_back(status) if _had_succeeded(status) else why_no_undo(status)
+
+
+def _had_succeeded(status: Status) -> bool:
+    """Whether it had arrived, whatever came after that."""
+    return any(step.id == "settle" and begun(step) for step in status.steps)
 
 
 def _why_not_forced(end: End | None) -> Failure | None:

@@ -66,7 +66,7 @@ def _after_the_end(migration: Migration, status: Status, name: Itinerary, now: d
     well = name in (Itinerary.MIGRATE, Itinerary.ALREADY)
     if can and asked not in ("", status.handled_rollback) and not well:
         return _afterwards(migration, status, Itinerary.ROLLBACK_AGAIN, now)
-    if not spec.cancel and _wants_another_round(migration, status, name):
+    if not (spec.cancel or spec.undo) and _wants_another_round(migration, status, name):
         return _begin(migration, status, now)
     return _idle(migration, status)
 
