@@ -160,6 +160,7 @@ def _entered(
     step = current(status)
     if step is None and status.finished_at is None:
         status = _with_force(context, status.model_copy(update={"finished_at": now}))
+        status = retention.dated(context.migration, status)
     end = end_of(status)
     at_work = next((found for found in status.steps if step and found.id == step.id), None)
     phase = str(end) if end else phase or (step.phase if step else "Pending")

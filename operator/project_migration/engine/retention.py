@@ -88,7 +88,7 @@ def ask(status: Status) -> Questions:
 
 def expire(context: Context) -> Removal:
     """One stroke for a migration that has ended."""
-    status = _dated(context)
+    status = dated(context.migration, context.status)
     if context.migration.document is None or context.migration.deleting_since is not None:
         return Removal(status)
     if is_expiring(status):
@@ -102,12 +102,11 @@ def expire(context: Context) -> Removal:
     return Removal(_begun(context, status.model_copy(update={"handled_expire": asked})))
 
 
-def _dated(context: Context) -> Status:
-    """With the moment until which the backup is kept, as the document says now."""
-    status = context.status
+def dated(migration: Migration, status: Status) -> Status:
+    """Of a migration that has ended, with the moment until which its backup is kept, as the document says now."""
     if status.backup is None:
         return status
-    due = due_at(context.migration, status)
+    due = due_at(migration, status)
     until = stamp(due) if due is not None and not status.backup.removing else None
     return status.model_copy(update={"backup": status.backup.model_copy(update={"kept_until": until})})
 

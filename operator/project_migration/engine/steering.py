@@ -206,6 +206,7 @@ def switch(migration: Migration, status: Status, name: Itinerary, now: datetime)
             "started_at": status.started_at or stamp(now),
             "finished_at": None,
             "refused": (),
+            "backup": status.backup.model_copy(update={"kept_until": None}) if status.backup else None,
             # whoever scaled one up made the migration fail; on the way back they are counted anew
             "workloads": tuple(w.model_copy(update={"scaled_back": 0}) for w in status.workloads),
             "observed_generation": migration.generation,
