@@ -17,7 +17,8 @@ from project_migration.engine.step import Context, with_step
 from project_migration.engine.units import first_units, run_units
 from project_migration.engine.world import Migration, Questions
 from project_migration.model.conditions import End
-from project_migration.model.document import Spec, Volume
+from project_migration.model.document import Spec
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.labels import EXPIRE
 from project_migration.model.quantities import parse_seconds
