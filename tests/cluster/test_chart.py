@@ -317,6 +317,21 @@ REQUESTS = {
         {"quiesce": workloads("Deployment/web")},
         "patch Deployment web",
     ),
+    "a cut-over in the past": (
+        "pods",
+        {"cutover": {"mode": "At", "at": "2020-01-01T00:00:00Z"}},
+        "spec.cutover.at: this moment is over",
+    ),
+    "a window in the past": (
+        "pods",
+        {"cutover": {"notAfter": "2020-01-01T00:00:00+01:00"}},
+        "spec.cutover.notAfter: this moment is over",
+    ),
+    "a cut-over that lies ahead": (
+        "pods",
+        {"cutover": {"mode": "At", "at": "2999-01-01T00:00:00Z", "notAfter": "2999-01-02T00:00:00Z"}},
+        None,
+    ),
     "discovery, as an editor": ("editor", {"quiesce": {"discover": True}, "workspace": {"size": "1Gi"}}, None),
 }
 
@@ -349,7 +364,9 @@ class TestRequesters:
         here.kubectl("label", *target, "team=vision")
         for change in (
             ("annotate", *target, "migration.mlops.dev/retry=1"),
+            ("annotate", *target, "migration.mlops.dev/rollback=1"),
             ("annotate", *target, "migration.mlops.dev/release=1"),
+            ("annotate", *target, "migration.mlops.dev/expire=1"),
             ("patch", *target, "--type=merge", '--patch={"spec": {"suspend": false}}'),
         ):
             with pytest.raises(Refused, match="you may not have a and b mounted"):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from project_migration.backends.fake import Behaviour
+from project_migration.backends.fake import Behaviour, FakeBackend
 from project_migration.engine.effects import Rights
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import NamespaceFacts
 from project_migration.model.document import Document
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import Keeping, State
+from project_migration.reconcile import one_pass
 
-from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
+from .surroundings import PACE, a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
 
 
 def both_kinds(**spec: object) -> Document:
@@ -122,3 +123,37 @@ def test_a_secret_that_is_missing_fails_with_its_name_when_the_time_is_over() ->
     assert (status.phase, status.failure_reason) == ("Failed", "SecretNotFound")
     assert "Secret new does not exist (waited 20s, timeouts.helperStart)" in status.failure
     assert status.first_write_at is None
+
+
+def only_a_database(name: str, host: str) -> Document:
+    def endpoint(at: str) -> dict[str, object]:
+        return {"postgres": {"host": at, "database": "shop"}, "credentialsRef": {"name": "db"}}
+
+    database = {"name": "shop", "source": endpoint("old"), "target": endpoint(host)}
+    return a_document(name, volumes={"databases": [database]}, quiesce={})
+
+
+def test_a_second_migration_into_one_database_waits_for_the_first() -> None:
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    first, second = cluster.add(only_a_database("first", "new")), cluster.add(only_a_database("second", "NEW."))
+    backend = FakeBackend(cluster)
+    for _ in range(6):
+        one_pass(backend, first, pace=PACE, now=lambda: cluster.now)
+    for _ in range(6):
+        one_pass(backend, second, pace=PACE, now=lambda: cluster.now)
+    waiting = cluster.migrations[second].status
+    assert "TargetLocked: migration ml/first holds the target" in [step.message for step in waiting.steps]
+    assert any(condition.type == "TargetLocked" for condition in waiting.conditions)
+    assert run(cluster, first).phase == "Succeeded"
+    assert run(cluster, second).phase == "Succeeded"
+    assert not cluster.leases
+
+
+def test_migrations_into_different_databases_do_not_wait_for_each_other() -> None:
+    cluster = a_cluster()
+    first, second = cluster.add(only_a_database("first", "new")), cluster.add(only_a_database("second", "newer"))
+    for _ in range(6):
+        one_pass(FakeBackend(cluster), first, pace=PACE, now=lambda: cluster.now)
+    assert cluster.leases
+    assert run(cluster, second).phase == "Succeeded"

@@ -6,13 +6,14 @@ import gzip
 import json
 from base64 import b64decode
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster, FakeHelper
 from project_migration.engine.effects import Rights
 from project_migration.engine.names import Key
-from project_migration.model.labels import VERIFY
+from project_migration.model.labels import EXPIRE, VERIFY
 from project_migration.model.status import CheckStatus, State, Status
 from project_migration.platforms.volumes.platform import VolumesPlatform
 from project_migration.reconcile import one_pass
@@ -60,8 +61,8 @@ class Kept:
         cluster.watcher = watch
 
     @property
-    def data(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.files["report.json"])
+    def data(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.files["report.json"])
         return found
 
 
@@ -114,6 +115,32 @@ def test_every_other_end_has_its_report_too(way: str) -> None:
     assert kept.data["end"] == ends[way]
     assert ("rolledBackAt" in kept.data) == (status.rolled_back_at is not None)
     assert_workloads_are_back(cluster, status)
+
+
+def test_the_report_says_until_when_a_backup_is_kept() -> None:
+    cluster = watched()
+    cluster.facts["home"] = {"target": {"empty": False, "entries": 7}}
+    kept = Kept(cluster)
+    status = run(cluster, cluster.add(a_document(backup={"claimName": "backup", "keepFor": "1h"})))
+    assert status.backup is not None
+    assert status.backup.kept_until is not None
+    assert kept.data["backup"]["keepFor"] == "1h"
+    written = kept.data["backup"]["keptUntil"]
+    assert written[:15] == status.backup.kept_until[:15], "as far as is known a moment before the end"
+    assert f"until {written}" in kept.files["report.html"]
+
+
+def test_a_check_and_the_removal_of_a_backup_do_not_hinder_each_other() -> None:
+    cluster = watched()
+    cluster.facts["home"] = {"target": {"empty": False, "entries": 7}}
+    key = cluster.add(a_document(backup={"claimName": "backup", "keepFor": "1h"}))
+    assert run(cluster, key).phase == "Succeeded"
+    annotated(cluster, key, VERIFY, "1")
+    annotated(cluster, key, EXPIRE, "1")
+    assert checked(cluster, key).same is True
+    backup = cluster.migrations[key].status.backup
+    assert backup is not None
+    assert backup.removed_at is not None
 
 
 def test_what_fails_before_any_helper_ran_is_told_without_one() -> None:

@@ -67,6 +67,10 @@ class Behaviour(StrEnum):
     SILENT = "silent"
 
 
+#: Workers that change what a target holds, from the moment they run.
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.restore")
+
+
 @dataclass
 class FakeWorkload:
     replicas: int = 1
@@ -114,6 +118,15 @@ class FakeMigration:
     generation: int = 1
 
 
+def _target(helper: FakeHelper) -> str:
+    """``claim/data-new``, with the directory where there is one, or ``new/shop`` of a database."""
+    for mount in helper.spec.mounts:
+        if mount.root == "target":
+            return "/".join(filter(None, (f"claim/{mount.volume.claim_name}", mount.volume.sub_path)))
+    server = helper.spec.request.params.get("target") or {}
+    return f"{server.get('host')}/{server.get('database')}"
+
+
 Watcher = Callable[["FakeCluster", str, object], None]
 
 
@@ -137,6 +150,10 @@ class FakeCluster:
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     """By unit: what its survey finds, beside the defaults."""
+    arrived: dict[str, str] = field(default_factory=dict)
+    """By target, a claim or a database: what its mark says was carried out there."""
+    backups: set[str] = field(default_factory=set)
+    """Directories that hold a backup: of a migration, below the claim."""
     refused: dict[str, Failure] = field(default_factory=dict)
     consenting: frozenset[str] = frozenset()
     """Other namespaces that allow migrations from here."""
@@ -176,6 +193,8 @@ class FakeCluster:
             if self._behaviour(helper) is not Behaviour.NEVER_START:
                 helper.phase = HelperPhase.RUNNING
                 helper.version += 1
+                if helper.spec.request.worker in WRITERS and helper.spec.request.step != "back_up":
+                    self.arrived.pop(_target(helper), None)
                 self._tell("runs", helper)
         elif helper.phase is HelperPhase.RUNNING:
             self._end(helper)
@@ -200,6 +219,7 @@ class FakeCluster:
     def _result(self, helper: FakeHelper, behaviour: Behaviour) -> tuple[Record | None, Failure | None]:
         match behaviour:
             case Behaviour.SUCCEED | Behaviour.CHANGED:
+                self._leave(helper)
                 changed = behaviour is Behaviour.CHANGED
                 return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
@@ -224,6 +244,7 @@ class FakeCluster:
         if facts:
             for root, found in self.facts.get(request.unit, {}).items():
                 facts[root].update(found)
+            facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
         copied = {"copied": self.copied[request.step]} if request.step in self.copied else {}
         return Record(
             request.digest,
@@ -246,6 +267,16 @@ class FakeCluster:
         if behaviour is Behaviour.FAIL_PASSING:
             return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True)
         return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed")
+
+    def _leave(self, helper: FakeHelper) -> None:
+        """What a worker that did well leaves behind, as far as anything here looks at it."""
+        request, target = helper.spec.request, _target(helper)
+        if request.step == "back_up":
+            self.backups.add(target)
+        elif request.step == "expire":
+            self.backups = {place for place in self.backups if not place.startswith(f"{target}/")}
+        elif request.worker in ("release", "postgres.clear") and request.params.get("arrived"):
+            self.arrived[target] = " ".join(request.params["arrived"])
 
     def _changed(self, helper: FakeHelper) -> Record:
         counts = {**self._record(helper).counts, "changed": 1}

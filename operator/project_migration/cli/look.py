@@ -136,7 +136,7 @@ def _follow(which: Which, talk: Console) -> Migration:
 
 
 def _list(talk: Console) -> None:
-    found = list(_kept())
+    found = list(kept_here())
     if not found:
         talk.print(f"No migration is kept in {home()}.")
         return
@@ -150,7 +150,8 @@ def _list(talk: Console) -> None:
     talk.print(table)
 
 
-def _kept() -> Iterator[tuple[Path, Migration]]:
+def kept_here() -> Iterator[tuple[Path, Migration]]:
+    """Every migration of this machine, with its state directory."""
     for path in sorted(home().glob("*/state.json")) if home().is_dir() else ():
         try:
             yield path.parent, InDirectory(path.parent).load()

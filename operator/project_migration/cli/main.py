@@ -9,6 +9,7 @@ import click
 
 from project_migration import __version__
 from project_migration.cli.change import approve, cancel, forget, release, retry, rollback, undo
+from project_migration.cli.expire import expire
 from project_migration.cli.learn import PROGRAM, completion, crd, explain
 from project_migration.cli.look import report, status, watch
 from project_migration.cli.plan import plan
@@ -39,7 +40,7 @@ def cli() -> None:
 
 
 LOOKING = (plan, run, status, watch, report, verify)
-CHANGING = (approve, cancel, retry, rollback, undo, release, forget)
+CHANGING = (approve, cancel, retry, rollback, undo, release, expire, forget)
 LEARNING = (explain, crd, completion)
 
 for _command in (*LOOKING, *CHANGING, *LEARNING):

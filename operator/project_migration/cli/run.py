@@ -139,7 +139,7 @@ def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
     migration = backend.load(backend.key)
     document = migration.document
     match end_of(migration.status):
-        case End.SUCCEEDED:
+        case End.SUCCEEDED | End.ALREADY_MIGRATED if _not_again(migration):
             talk.print("This migration has ended already; nothing was changed now.")
             workspace = backend.helpers.workspace
             say_end(talk, migration, local=True, workspace=workspace, report=workspace / "report.html")
@@ -156,6 +156,12 @@ def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
         case End.FAILED if document is not None and not document.spec.cancel:
             backend.state.wish(annotations={RETRY: f"{time.time():.3f}"})
     return None
+
+
+def _not_again(migration: Migration) -> bool:
+    """Whether a document that was carried out asks for nothing more: no new text in spec.force."""
+    force = migration.document.spec.force if migration.document else None
+    return force is None or force == migration.status.handled_force
 
 
 def write_report(backend: LocalBackend, migration: Migration, elsewhere: Path | None) -> Path | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from project_migration.engine import retention
 from project_migration.engine.checking import ask_for_check, check_target, helpers_at_work, interrupted
 from project_migration.engine.clock import moment, seconds_since, stamp
 from project_migration.engine.effects import Announce, DropFinalizer, Effect, EnsureFinalizer
@@ -77,9 +78,13 @@ def ask(view: View) -> Questions:
     """What has to be observed for the step at work; ``view.status`` is a steered one."""
     step = current(view.status)
     if step is None:
-        return ask_for_check(view) | Questions(
-            workloads=frozenset(ref_of(w) for w in view.status.workloads if w.state not in SETTLED),
-            leases=frozenset(view.status.locks),
+        return (
+            ask_for_check(view)
+            | Questions(
+                workloads=frozenset(ref_of(w) for w in view.status.workloads if w.state not in SETTLED),
+                leases=frozenset(view.status.locks),
+            )
+            | retention.ask(view.status)
         )
     questions = step.ask(view)
     if at_the_start(view.status):
@@ -135,6 +140,12 @@ def _stroke(context: Context, step: Step) -> Decision:
                 update={"state": State.SUCCEEDED, "finished_at": now, "message": outcome.message[:2000]}
             )
             return _entered(context, with_step(outcome.status, after), outcome.effects, 0.0)
+        case Verdict.ALREADY:
+            after = after.model_copy(
+                update={"state": State.SUCCEEDED, "finished_at": now, "message": outcome.message[:2000]}
+            )
+            status = switch(context.migration, with_step(outcome.status, after), Itinerary.ALREADY, context.now)
+            return _entered(context, status, outcome.effects, 0.0)
         case Verdict.FAILED:
             assert outcome.failure is not None  # noqa: S101 - Outcome.fail() gives one
             after = after.model_copy(
@@ -175,7 +186,8 @@ def _entered(
     now = stamp(context.now)
     step = current(status)
     if step is None and status.finished_at is None:
-        status = status.model_copy(update={"finished_at": now})
+        status = _with_force(context, status.model_copy(update={"finished_at": now}))
+        status = retention.dated(context.migration, status)
     end = end_of(status)
     at_work = next((found for found in status.steps if step and found.id == step.id), None)
     phase = str(end) if end else phase or (step.phase if step else "Pending")
@@ -191,6 +203,14 @@ def _entered(
     return Decision(status, tuple(effects), UPKEEP_SECONDS if end else again_in)
 
 
+def _with_force(context: Context, ended: Status) -> Status:
+    """Once a migration is carried out, so is the wish to have that done again."""
+    document = context.migration.document
+    if document is None or end_of(ended) not in (End.SUCCEEDED, End.ALREADY_MIGRATED):
+        return ended
+    return ended.model_copy(update={"handled_force": document.spec.force or ""})
+
+
 def _words(status: Status, end: End | None, doing: str) -> str:
     if end is not None and status.rolled_back_at is not None:
         return "; ".join(filter(None, (status.failure, "the target was put back as it was, and proved")))
@@ -198,10 +218,20 @@ def _words(status: Status, end: End | None, doing: str) -> str:
         remedy = f" ({status.remedy})" if status.remedy and end is End.FAILED else ""
         return f"{status.failure}{remedy}"
     if end is End.SUCCEEDED and status.result is not None:
-        return f"verified: {status.result.digest}"
+        return f"verified: {status.result.digest}{_kept_words(status)}"
+    if end is End.ALREADY_MIGRATED:
+        return next((step.message for step in status.steps if step.id == "preflight"), "")
     if end is End.PLANNED:
         return next((step.message for step in status.steps if step.id == "plan"), "")
     return doing
+
+
+def _kept_words(status: Status) -> str:
+    if status.backup is None or not (status.backup.kept_until or status.backup.removed_at):
+        return ""
+    if status.backup.removed_at:
+        return f"; the backup was removed at {status.backup.removed_at}"
+    return f"; the backup is kept until {status.backup.kept_until}"
 
 
 def _position(status: Status) -> str:
@@ -214,12 +244,18 @@ def _position(status: Status) -> str:
 
 
 def _upkeep(context: Context) -> Decision:
-    """What an ended migration still does: sends late helpers and locks away, brings back what is still to be, and
-    looks at its target again when a person asks."""
+    """What an ended migration still does: sends late helpers and locks away, brings back what is still to be,
+    looks at its target again when a person asks, and removes its backup when the time has come."""
     checked = check_target(context)
-    at_work = helpers_at_work(checked.status)
-    effects = (*checked.effects, *remove_helpers(context, needed=at_work), *drop_locks(context))
-    context = context.with_status(checked.status)
+    removal = retention.expire(context.with_status(checked.status))
+    context = context.with_status(removal.status)
+    needed = helpers_at_work(removal.status) | removal.helpers
+    effects = (
+        *checked.effects,
+        *removal.effects,
+        *remove_helpers(context, needed=needed),
+        *drop_locks(context),
+    )
     released = context.migration.annotations.get(RELEASE, "")
     # also where a target's workload is held: whoever scales it up is answered, as before the end
     status, back = bring_back(context, succeeded=end_of(context.status) is End.SUCCEEDED)
@@ -228,9 +264,9 @@ def _upkeep(context: Context) -> Decision:
         status = _given_to_users(status.model_copy(update={"handled_release": released}))
     changed = status != context.migration.status
     decision = _entered(context, status, effects, 0.0)
-    again_in = context.pace.wait if effects or changed else UPKEEP_SECONDS
+    again_in = context.pace.wait if effects or changed or removal.at_work else UPKEEP_SECONDS
     if checked.again_in is not None:
-        again_in = min(checked.again_in, again_in if effects else UPKEEP_SECONDS)
+        again_in = min(checked.again_in, again_in)
     return replace(decision, again_in=again_in)
 
 
@@ -266,6 +302,12 @@ def _announcements(before: Status, after: Status) -> tuple[Announce, ...]:
     ]
     found.extend(
         Announce("Warned", words[:1000], warning=True) for words in after.warnings if words not in before.warnings
+    )
+    told = {refusal.request for refusal in before.refused}
+    found.extend(
+        Announce("Refused", refusal.message[:1000], warning=True)
+        for refusal in after.refused
+        if refusal.request not in told
     )
     attempts = {(s.id, s.pass_number, unit.name): unit.attempt for s in before.steps for unit in s.units}
     for step in after.steps:

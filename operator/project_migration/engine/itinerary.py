@@ -33,6 +33,7 @@ class Itinerary(StrEnum):
     CANCEL_ROLLBACK = "CancelRollback"
     UNDO = "Undo"
     ROLLBACK_AGAIN = "RollbackAgain"
+    ALREADY = "Already"
     DELETE = "Delete"
 
 
@@ -90,6 +91,9 @@ UNDO: tuple[Step, ...] = (
     CleanUp("tidy_up"),
 )
 
+#: When the first look finds that the document was carried out before: nothing was touched.
+ALREADY: tuple[Step, ...] = (CleanUp("tidy_up"),)
+
 TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.MIGRATE: MIGRATE,
     Itinerary.PLAN: PLAN,
@@ -99,6 +103,7 @@ TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.CANCEL_ROLLBACK: ROLLBACK,
     Itinerary.UNDO: UNDO,
     Itinerary.ROLLBACK_AGAIN: UNDO,
+    Itinerary.ALREADY: ALREADY,
     Itinerary.DELETE: ENDING,
 }
 
@@ -119,6 +124,7 @@ ENDS: dict[Itinerary, End] = {
     Itinerary.CANCEL_ROLLBACK: End.CANCELLED,
     Itinerary.DELETE: End.CANCELLED,
     Itinerary.UNDO: End.UNDONE,
+    Itinerary.ALREADY: End.ALREADY_MIGRATED,
 }
 
 STEPS: dict[str, Step] = {step.id: step for table in TABLES.values() for step in table}

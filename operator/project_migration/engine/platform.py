@@ -61,6 +61,10 @@ class Platform(Protocol):
     def uses(self, spec: Spec) -> tuple[VolumeUse, ...]:
         """Every volume, in the document's order."""
 
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        """What is written that is no volume, such as ``postgres/db.new:5432/vision``: as the document names it, and the
+        same text for the same name."""
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 
@@ -86,9 +90,9 @@ class Platform(Protocol):
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Proves that they are. A unit without work was proved by its restore."""
 
-    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         """Takes away what tells this migration's own work on a target from others', once all is proved.
-        ``empty``: units whose targets were empty before."""
+        ``arrived``: what each target has to say from then on, see :func:`~project_migration.engine.arrival.digests`."""
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         """Units whose restore is its own proof, and that cannot be made empty any more once they are settled."""

@@ -9,6 +9,8 @@ from datetime import datetime
 
 from project_migration.engine.clock import stamp
 from project_migration.engine.itinerary import TABLES, THERE, VERSION, Itinerary
+from project_migration.engine.refusals import refused
+from project_migration.engine.retention import is_expiring
 from project_migration.engine.step import begun, finished
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import Migration
@@ -50,6 +52,8 @@ def steer(migration: Migration, now: datetime) -> Status:
 
 def _after_the_end(migration: Migration, status: Status, name: Itinerary, now: datetime) -> Status:
     """What a person asks of a migration that has ended: its undo, a rollback, another round."""
+    if is_expiring(status):  # whatever is asked meanwhile would write where it is at work, or read there
+        return status
     assert migration.document is not None  # noqa: S101 - steer() looked
     spec = migration.document.spec
     can = can_roll_back(status) and status.first_write_at is not None
@@ -57,23 +61,34 @@ def _after_the_end(migration: Migration, status: Status, name: Itinerary, now: d
     if spec.undo and succeeded:
         again = migration.annotations.get(RETRY, "") not in ("", status.handled_retry)
         wanted = can and (again or name is Itinerary.MIGRATE)
-        return _afterwards(migration, status, Itinerary.UNDO, now) if wanted else status
+        return _afterwards(migration, status, Itinerary.UNDO, now) if wanted else _idle(migration, status)
     asked = migration.annotations.get(ROLLBACK, "")
-    if can and asked not in ("", status.handled_rollback) and name is not Itinerary.MIGRATE:
+    well = name in (Itinerary.MIGRATE, Itinerary.ALREADY)
+    if can and asked not in ("", status.handled_rollback) and not well:
         return _afterwards(migration, status, Itinerary.ROLLBACK_AGAIN, now)
-    if not spec.cancel and _wants_another_round(migration, status, name):
+    if not (spec.cancel or spec.undo) and _wants_another_round(migration, status, name):
         return _begin(migration, status, now)
-    return status
+    return _idle(migration, status)
+
+
+def _idle(migration: Migration, status: Status) -> Status:
+    """Nothing is done, and it is said of what was asked for in vain."""
+    return status.model_copy(update={"refused": refused(migration, status)})
 
 
 def _wants_another_round(migration: Migration, status: Status, name: Itinerary) -> bool:
-    """A retry that a person asked for; a document mended before anything was written; a plan that is to be done."""
+    """A retry that a person asked for; a document mended before anything was written; a plan that is to be done; a new
+    text in spec.force."""
     assert migration.document is not None  # noqa: S101 - steer() looked
+    spec = migration.document.spec
+    mended = status.first_write_at is None and migration.generation != status.observed_generation
+    if name in (Itinerary.MIGRATE, Itinerary.ALREADY):
+        forced = spec.force is not None and spec.force != status.handled_force
+        return forced or (mended and name is Itinerary.ALREADY)
     if name in (Itinerary.ABORT, Itinerary.ROLLBACK, Itinerary.ROLLBACK_AGAIN):
         retry = migration.annotations.get(RETRY, "")
-        mended = status.first_write_at is None and migration.generation != status.observed_generation
         return retry not in ("", status.handled_retry) or mended
-    return name is Itinerary.PLAN and migration.document.spec.mode is Mode.MIGRATE
+    return name is Itinerary.PLAN and spec.mode is Mode.MIGRATE
 
 
 def _begin(migration: Migration, status: Status, now: datetime) -> Status:
@@ -84,6 +99,10 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
     spec = migration.document.spec
     name = Itinerary.PLAN if spec.mode is Mode.PLAN else Itinerary.MIGRATE
     round_ = status.itinerary.round + 1 if status.itinerary else 1
+    if status.itinerary is not None and status.itinerary.name == Itinerary.MIGRATE:
+        # after a success the target is its users': nothing there is this migration's own any more
+        afresh = {"first_write_at": None, "first_write_round": 0, "backup": None}
+        status = status.model_copy(update=afresh)
     return status.model_copy(
         update={
             "itinerary": ItineraryStatus(name=name, version=VERSION, round=round_),
@@ -96,6 +115,7 @@ def _begin(migration: Migration, status: Status, now: datetime) -> Status:
             "result": None,
             "warnings": (),
             "plan": (),
+            "refused": (),
             # a target workload that is held stays so, and its record with it; the others are looked at anew
             "workloads": _still_known(status),
             "progress": status.progress.model_copy(update={"percent": 0, "updated_at": None}),
@@ -185,6 +205,8 @@ def switch(migration: Migration, status: Status, name: Itinerary, now: datetime)
             "steps": (*kept, *(StepStatus(id=step.id) for step in table)),
             "started_at": status.started_at or stamp(now),
             "finished_at": None,
+            "refused": (),
+            "backup": status.backup.model_copy(update={"kept_until": None}) if status.backup else None,
             # whoever scaled one up made the migration fail; on the way back they are counted anew
             "workloads": tuple(w.model_copy(update={"scaled_back": 0}) for w in status.workloads),
             "observed_generation": migration.generation,

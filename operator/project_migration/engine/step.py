@@ -85,11 +85,13 @@ class Verdict(Enum):
     WAIT = auto()
     DONE = auto()
     FAILED = auto()
+    ALREADY = auto()
+    """There is nothing to do in any step: it was all done before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A step's answer. Made by :meth:`wait`, :meth:`done` and :meth:`fail` only."""
+    """A step's answer. Made by :meth:`wait`, :meth:`done`, :meth:`fail` and :meth:`already` only."""
 
     verdict: Verdict
     status: Status
@@ -105,6 +107,10 @@ class Outcome:
     @classmethod
     def done(cls, status: Status, message: str = "", effects: Sequence[Effect] = ()) -> Outcome:
         return cls(Verdict.DONE, status, tuple(effects), message)
+
+    @classmethod
+    def already(cls, status: Status, message: str, effects: Sequence[Effect] = ()) -> Outcome:
+        return cls(Verdict.ALREADY, status, tuple(effects), message)
 
     @classmethod
     def fail(cls, status: Status, failure: Failure, effects: Sequence[Effect] = ()) -> Outcome:

@@ -275,6 +275,7 @@ class _UnitStroke:
             message=record.message,
             counts=dict(list(record.counts.items())[:40]),
             digest=record.digest,
+            arrived=str(record.facts.get("target", {}).get("arrived", ""))[:253],
             names={kind: tuple(found)[:NAMES_LIMIT] for kind, found in record.names.items() if found},
             lists=dict(record.lists),
             **(

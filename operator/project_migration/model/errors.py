@@ -74,6 +74,9 @@ class Reason(StrEnum):
     ENCODING_DIFFERS = "EncodingDiffers"
     COLLATION_DIFFERS = "CollationDiffers"
     BACKUP_UNREADABLE = "BackupUnreadable"
+    BACKUP_REMOVED = "BackupRemoved"
+    NOTHING_KEPT = "NothingKept"
+    REQUEST_REFUSED = "RequestRefused"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -163,6 +166,12 @@ REMEDIES: dict[Reason, str] = {
     Reason.ENCODING_DIFFERS: "Create the target database with the source's encoding, or with UTF8.",
     Reason.COLLATION_DIFFERS: "Create the target database with the source's locale, or set acceptCollation.",
     Reason.BACKUP_UNREADABLE: "Restore the backup's files from a copy of your own: what is there is not whole.",
+    Reason.BACKUP_REMOVED: "The backup was kept for as long as backup.keepFor says and is gone: put the target back"
+    " from one of your own. For the next migration raise backup.keepFor, or leave it out.",
+    Reason.NOTHING_KEPT: "Put the target back from a backup of your own; name a claim in backup.claimName for the next"
+    " migration.",
+    Reason.REQUEST_REFUSED: "Nothing was changed: the message says why, and what can be asked for instead. Take the"
+    " request out of the document again.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

@@ -36,5 +36,6 @@ RETRY = f"{GROUP}/retry"
 ROLLBACK = f"{GROUP}/rollback"
 RELEASE = f"{GROUP}/release"
 VERIFY = f"{GROUP}/verify"
+EXPIRE = f"{GROUP}/expire"
 
 FINALIZER = f"{GROUP}/workloads-back"

@@ -147,6 +147,8 @@ def _backup(spec: Spec, *, local: bool) -> Iterator[str]:
     elif [backup.claim_name, backup.path, backup.waive].count(None) != 2:
         places = "claimName, path" if local else "claimName"
         yield f"spec.backup: give either {places}, or waive with the reason in words"
+    if backup.waive is not None and backup.keep_for is not None:
+        yield "spec.backup.keepFor: it needs a backup: name its claim, or leave it out"
     if backup.path is not None and not backup.path.startswith("/"):
         yield f"spec.backup.path: {backup.path!r} is not absolute: begin it with /"
     if backup.waive is not None:

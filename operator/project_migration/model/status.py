@@ -77,6 +77,8 @@ class UnitStatus(StatusModel):
     digest: Short = ""
     names: Annotated[dict[Short, Names], Field(max_length=10)] = {}
     lists: Annotated[dict[Short, Text], Field(max_length=10)] = {}
+    arrived: Short = ""
+    """Of a survey: the digests of the document that was carried out on the target before, as its mark has them."""
 
 
 class StepStatus(StatusModel):
@@ -199,6 +201,20 @@ class BackupStatus(StatusModel):
     units: Annotated[tuple[KeptUnit, ...], Field(max_length=50)] = ()
     """Written down before the first write, and kept until the target is as it was."""
     taken_at: Short | None = None
+    kept_until: Short | None = None
+    """When it is removed, once the migration has ended and backup.keepFor says how long it stays."""
+    removing: bool = False
+    """Whether its removal has begun: nothing can be put back from there any more."""
+    removed_at: Short | None = None
+
+
+class Refusal(StatusModel):
+    """A person's request that nothing was done for, as long as it stands."""
+
+    request: Short
+    """Which it is, such as `undo` or `retry again`: each is told of once."""
+    reason: Short
+    message: Text
 
 
 class CheckStatus(StatusModel):
@@ -236,7 +252,7 @@ class Status(StatusModel):
     progress: Progress = Progress()
     workloads: Annotated[tuple[WorkloadStatus, ...], Field(max_length=100)] = ()
     plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
-    locks: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    locks: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""
     workspace_path: Short = ""
@@ -261,6 +277,12 @@ class Status(StatusModel):
     """The last value of the annotation migration.mlops.dev/rollback that was acted on."""
     handled_release: Text = ""
     """The last value of the annotation migration.mlops.dev/release that was acted on."""
+    handled_expire: Text = ""
+    """The last value of the annotation migration.mlops.dev/expire that was acted on."""
+    handled_force: Short = ""
+    """The last value of spec.force with which the migration was carried out: it does not run again for it."""
+    refused: Annotated[tuple[Refusal, ...], Field(max_length=10)] = ()
+    """What people ask for that cannot be done, and why."""
     warnings: Annotated[tuple[Text, ...], Field(max_length=WARNINGS_LIMIT)] = ()
     """What a person should know and that stops nothing."""
     result: Result | None = None

@@ -173,7 +173,9 @@ def looked_at_again() -> Migration:
         "data: 2 different: models/weights.bin (size, content), notes.md (content); 184231 as they were proved"
     )
     update = {
-        "backup": BackupStatus(claim="migration-backup", path="vision-5e0e7a62", taken_at=at(30)),
+        "backup": BackupStatus(
+            claim="migration-backup", path="vision-5e0e7a62", taken_at=at(30), kept_until=at(604_800)
+        ),
         "workspace_claim": "migration-work",
         "workspace_path": "vision-5e0e7a62",
         "report": "report.html",

@@ -87,7 +87,7 @@ def test_a_report_tells_what_moved_and_how_it_was_proved() -> None:
 def test_a_report_tells_where_the_backup_is_and_until_when_and_what_was_found_later() -> None:
     text = text_of(render(samples.looked_at_again()))
     for said in (
-        "It is kept in migration-backup, below vision-5e0e7a62, since 2026-03-07T20:15:30Z, until a person removes it.",
+        "What the target held is kept in migration-backup, below vision-5e0e7a62, until 2026-03-14T20:15:00Z.",
         "Looked at again data: 2 different: models/weights.bin (size, content)",
         "claim migration-work, vision-5e0e7a62",
     ):

@@ -33,6 +33,7 @@ VERBS = (
     "rollback",
     "undo",
     "release",
+    "expire",
     "forget",
     "explain",
     "crd",
@@ -212,14 +213,14 @@ def test_a_wish_is_left_to_the_run_that_is_at_work(verb: str, expected: bool, st
 def test_only_a_failed_migration_is_retried(state: Path, tmp_path: Path) -> None:
     backend = keep(state, tmp_path, samples.at_work().status)
     result = call("retry", "--state", state)
-    assert (result.exit_code, "this one is at work" in result.stderr) == (1, True)
+    assert (result.exit_code, "this one is at work" in result.stderr) == (2, True)
     assert RETRY not in backend.load(backend.key).annotations
 
 
 def test_what_has_ended_is_not_cancelled(state: Path, tmp_path: Path) -> None:
     keep(state, tmp_path, samples.succeeded().status)
     result = call("cancel", "--state", state)
-    assert (result.exit_code, "ended already (Succeeded)" in result.stderr) == (1, True)
+    assert (result.exit_code, "ended already (Succeeded)" in result.stderr) == (2, True)
 
 
 def test_two_runs_of_one_state_directory_do_not_meet(state: Path, tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_an_approval_is_left_to_the_run_that_is_at_work(state: Path, tmp_path: P
 def test_what_waits_for_nobody_cannot_be_approved(state: Path, tmp_path: Path) -> None:
     backend = keep(state, tmp_path, samples.at_work().status)
     result = call("approve", "--state", state)
-    assert (result.exit_code, "cutover.mode is Immediate" in result.stderr) == (1, True)
+    assert (result.exit_code, "cutover.mode is Immediate" in result.stderr) == (2, True)
     backend.save(backend.load(backend.key), samples.failed().status)
     assert "there is nothing to approve" in call("approve", "--state", state).stderr
 

@@ -8,8 +8,9 @@ so that a second attempt never takes a half-written target for what users had.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from project_migration.engine.arrival import digests
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
@@ -20,6 +21,7 @@ from project_migration.engine.world import Questions
 from project_migration.model.document import AfterSuccess
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import (
+    WARNINGS_LIMIT,
     BackupStatus,
     Keeping,
     KeptUnit,
@@ -34,9 +36,19 @@ from project_migration.model.status import (
 
 
 def can_roll_back(status: Status) -> bool:
-    """Whether all that was written to is known to have been kept, or to have been empty."""
-    units = status.backup.units if status.backup else ()
-    return bool(units) and all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in units)
+    """Whether all that was written to is known to have been kept, and still is, or to have been empty."""
+    backup = status.backup
+    if backup is None or not backup.units or backup_is_gone(status):
+        return False
+    return all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in backup.units)
+
+
+def backup_is_gone(status: Status) -> bool:
+    """Whether something was kept that is not there any more, or not whole."""
+    backup = status.backup
+    if backup is None or not (backup.removing or backup.removed_at):
+        return False
+    return any(unit.keeping is Keeping.KEPT for unit in backup.units)
 
 
 def empty_units(status: Status) -> frozenset[str]:
@@ -103,7 +115,8 @@ class ProveBackup:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Takes away what tells this migration's own work on a target from others': a mark, a database's note.
+    """Takes away what tells this migration's own work on a target from others', a mark or a database's note, and leaves
+    word of which document was carried out there.
 
     After the workloads are back: a retry of what failed before would not know its own work any more.
     """
@@ -121,11 +134,17 @@ class Settle:
         settled = _settled(context)
         if settled != context.status:  # before the first mark goes: a rollback would not know any more what is whose
             return Outcome.wait(settled, "", again_in=0.0)
-        marked = (Keeping.EMPTY, Keeping.SETTLED)
-        units = context.status.backup.units if context.status.backup else ()
-        names = frozenset(unit.name for unit in units if unit.keeping in marked)
-        works = platform_of(context).settlements(context.spec, names)
-        return _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        document = context.migration.document
+        works = platform_of(context).settlements(context.spec, digests(document) if document else ())
+        outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        return replace(outcome, status=_warned(outcome.status)) if outcome.verdict is Verdict.DONE else outcome
+
+
+def _warned(status: Status) -> Status:
+    """With a warning for each target that could not take the word of what was carried out there."""
+    units = next(step.units for step in status.steps if step.id == "settle")
+    told = [f"{unit.name}: {unit.message}" for unit in units if unit.counts.get("unmarked")]
+    return status.model_copy(update={"warnings": (*status.warnings, *told)[:WARNINGS_LIMIT]})
 
 
 def _settled(context: Context) -> Status:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from project_migration.engine.arrival import is_here
 from project_migration.engine.checks import Finding, doubts, run_checks
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import EnsureClaim, HelperSpec, volume_key
@@ -22,7 +23,12 @@ from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import Record
-from project_migration.model.status import BackupStatus, State, StepStatus, UnitStatus
+from project_migration.model.status import BackupStatus, State, Status, StepStatus, UnitStatus
+
+ALREADY_HERE = (
+    "the targets say that this document was carried out on them before: nothing was changed; to have it carried out"
+    " again, give a new text in spec.force"
+)
 
 #: The unit that stands for what concerns the migration as a whole.
 WHOLE = "migration"
@@ -80,6 +86,8 @@ class Preflight:
         status = with_step(context.status, step)
         if not outcome.all_done:
             return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)
+        if _carried_out_before(context, outcome.units):
+            return Outcome.already(_without_faults(status, step), ALREADY_HERE, outcome.effects)
         if outcome.failed:
             return Outcome.fail(status, _together(outcome.failed), outcome.effects)
         return Outcome.done(status, "everything is in order", outcome.effects)
@@ -175,6 +183,23 @@ def places_of(view: View) -> tuple[Backing, ...]:
 
 def _begun(view: View, step_id: str) -> bool:
     return any(step.id == step_id and step.units for step in view.status.steps)
+
+
+def _carried_out_before(context: Context, units: tuple[UnitStatus, ...]) -> bool:
+    """A migration that has written itself knows better than any mark how far it is."""
+    document = context.migration.document
+    if document is None or context.status.first_write_at is not None:
+        return False
+    return is_here(document, platform_of(context).units(context.spec), units)
+
+
+def _without_faults(status: Status, step: StepStatus) -> Status:
+    """What would stand against doing it again is no fault where it is not done."""
+    units = tuple(
+        unit.model_copy(update={"state": State.SKIPPED, "reason": ""}) if unit.state is State.FAILED else unit
+        for unit in step.units
+    )
+    return with_step(status, step.model_copy(update={"units": units}))
 
 
 def _marked(unit: UnitStatus, findings: tuple[Finding, ...], context: Context) -> UnitStatus:

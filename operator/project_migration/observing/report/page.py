@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from project_migration import __version__
 from project_migration.engine.world import Migration
-from project_migration.model.conditions import End
+from project_migration.model.conditions import GOOD_ENDS, End
 from project_migration.model.quantities import human_bytes
 from project_migration.observing.report import words
 from project_migration.observing.report.account import Account, account
@@ -32,10 +32,10 @@ def render(migration: Migration) -> str:
         .render(
             told=told,
             end=str(told.end or "AtWork"),
-            good=told.end in (End.SUCCEEDED, End.PLANNED),
+            good=told.end in GOOD_ENDS,
             headline=words.headline(told),
             target_sentence=words.target_sentence(told),
-            kept=words.kept_sentence(told),
+            kept=" ".join(words.backup_sentences(told)),
             tiles=tiles(told),
             timeline=timeline(told),
             document=document_text(migration.document),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+from project_migration.engine import retention
 from project_migration.engine.world import Migration
 from project_migration.observing.report.account import account
 from project_migration.observing.report.page import render
@@ -41,7 +42,7 @@ def _files(migration: Migration) -> Mapping[str, str]:
 
 
 def _with_names(migration: Migration, most: int) -> Migration:
-    status = migration.status
+    status = retention.dated(migration, migration.status)
     steps = tuple(
         step.model_copy(
             update={

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 from project_migration import __version__
+from project_migration.engine import retention
 from project_migration.engine.world import Migration
 from project_migration.model.errors import DocumentError
 from project_migration.model.records import proved_manifest
@@ -162,6 +163,7 @@ def proof(told: Account) -> Proof:
         steps=tuple(
             Step(name=step.id, state=step.state, started_at=step.started_at, finished_at=step.finished_at)
             for step in status.steps
+            if step.id != retention.STEP
         ),
         backup=_backup(migration),
         warnings=status.warnings,
@@ -231,13 +233,14 @@ def _backup(migration: Migration) -> Backup | None:
     kept = migration.status.backup
     if kept is None:
         return None
-    spec = migration.document.spec.backup if migration.document else None
+    document = migration.document
+    spec = document.spec.backup if document else None
     return Backup(
         waived=kept.waived,
         claim=kept.claim,
         path=kept.path,
         taken_at=kept.taken_at,
-        keep_for=str(getattr(spec, "keep_for", None) or ""),
-        kept_until=getattr(kept, "kept_until", None),
-        removed_at=getattr(kept, "removed_at", None),
+        keep_for=(spec.keep_for if spec else None) or "",
+        kept_until=kept.kept_until,
+        removed_at=kept.removed_at,
     )

@@ -27,6 +27,9 @@ class MlflowPlatform:
         pairs = (VolumeUse(ARTIFACTS, side, getattr(pair, at)) for pair in files.pairs(spec) for side, at in both)
         return (*rows.uses(spec), *pairs)
 
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        return tuple(rows.targets(spec)) if _by_database(spec) else ()
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (TRACKING, *(pair.name for pair in files.pairs(spec))) if _by_database(spec) else (TRACKING,)
 
@@ -77,11 +80,10 @@ class MlflowPlatform:
         own = tuple(rows.restore_proof(spec, backing) for backing in backings if _is_rows(backing))
         return (*_present(own), *keeping.restore_proofs(spec, files.pairs(spec), backings))
 
-    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
             return ()
-        marked = tuple(pair for pair in files.pairs(spec) if pair.name in empty)
-        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, marked))
+        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, files.pairs(spec), arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
         return frozenset({TRACKING})

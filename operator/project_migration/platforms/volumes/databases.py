@@ -11,6 +11,7 @@ from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork
+from project_migration.model.database_rules import database_place
 from project_migration.model.document import Database, NameFilter, Side, Spec
 from project_migration.model.endpoints import DatabaseEndpoint, Volume
 from project_migration.model.errors import Failure, Reason
@@ -40,6 +41,11 @@ class Clearing(StrEnum):
 
 def of(spec: Spec) -> tuple[Database, ...]:
     return spec.volumes.databases if spec.volumes is not None else ()
+
+
+def targets(spec: Spec) -> tuple[str, ...]:
+    """``postgres/db.new:5432/vision`` for each: the host in lower case, the port always given."""
+    return tuple(f"postgres/{database_place(database.target)}" for database in of(spec))
 
 
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:
@@ -140,8 +146,14 @@ def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, .
     return tuple(work for work in clears(spec, Clearing.NOTE) if work.name in kept)
 
 
-def clears(spec: Spec, what: Clearing) -> tuple[UnitWork, ...]:
-    return tuple(_target_only(database, "clear", {"what": str(what)}) for database in of(spec))
+def clears(spec: Spec, what: Clearing, arrived: Sequence[str] = ()) -> tuple[UnitWork, ...]:
+    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
+    return tuple(_target_only(database, "clear", params) for database in of(spec))
+
+
+def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+    """The note of whose work it was gives way to the word of which document was carried out."""
+    return clears(spec, Clearing.NOTE, arrived)
 
 
 def _both_sides(database: Database, worker: str, params: Params) -> UnitWork:

@@ -29,6 +29,9 @@ class VolumesPlatform:
             )
         )
 
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        return databases.targets(spec)
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
@@ -53,9 +56,8 @@ class VolumesPlatform:
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return (*keeping.restore_proofs(spec, _pairs(spec), backings), *databases.after_restores(spec, backings))
 
-    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
-        marked = tuple(pair for pair in _pairs(spec) if pair.name in empty)
-        return (*keeping.settlements(spec, marked), *databases.clears(spec, databases.Clearing.NOTE))
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+        return (*keeping.settlements(spec, _pairs(spec), arrived), *databases.settlements(spec, arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
