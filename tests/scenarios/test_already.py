@@ -216,6 +216,17 @@ def test_a_target_that_cannot_say_so_is_a_warning() -> None:
     assert [words.partition(":")[0] for words in status.warnings] == ["data", "home"]
 
 
+def test_a_target_that_users_hold_again_may_stay_untold_where_nothing_has_to_go() -> None:
+    for unit, phase in (("home", "Succeeded"), ("data", "Failed")):
+        cluster = a_cluster()
+        cluster.facts["home"] = {"target": {"empty": False, "entries": 7}}
+        cluster.behaviours["settle", unit] = [Behaviour.NEVER_START] * 9
+        status = run(cluster, cluster.add(a_document(**BACKUP)))
+        assert status.phase == phase, "from a target that was empty the mark of work has to go"
+        if phase == "Succeeded":
+            assert any(words.startswith("home: the target does not say") for words in status.warnings)
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_it_is_recognised_wherever_the_operator_dies(before: bool) -> None:
     for dies_at in range(1, 200):

@@ -73,7 +73,6 @@ def but_the_telling(status: Status) -> Status:
         ("Cancelled", "rollback", "RequestRefused", "nothing was written to the target"),
         ("Undone", "rollback", "RequestRefused", "only one that failed or was cancelled"),
         ("Undone", "force", "RequestRefused", "apply the document under another name"),
-        ("Cancelled", "force", "RequestRefused", "apply the document under another name"),
     ],
 )
 def test_what_cannot_be_done_is_said_once_and_changes_nothing(

@@ -114,7 +114,8 @@ def _had_succeeded(status: Status) -> bool:
 
 
 def _why_not_forced(end: End | None) -> Failure | None:
-    if end in (End.UNDONE, End.CANCELLED):
+    """Of one that did not end well a text that was there from the start still stands, and is no request."""
+    if end is End.UNDONE:
         return _refused(f"it {_stands(end)}, which cannot be taken back: {ANOTHER_NAME}")
     return None
 

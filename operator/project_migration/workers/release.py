@@ -161,7 +161,7 @@ def _say_arrived(job: Job, mark: marks.Mark, arrived: tuple[str, ...]) -> str:
 
 
 def _unmarked(error: OSError) -> str:
-    return f"the target does not say that this document was carried out: {cause_of(error)}"
+    return f"the mark cannot be written: {cause_of(error)}"
 
 
 def _swept(job: Job, params: Params, target: int) -> list[int]:

@@ -121,6 +121,15 @@ def test_a_wish_is_an_annotation_with_a_new_value_each_time(server: ApiServer, v
     assert len(set(values)) == 2
 
 
+@pytest.mark.parametrize("verb", ["cancel", "rollback", "undo", "expire"])
+def test_what_makes_no_sense_is_said_before_anything_is_asked_of_the_cluster(server: ApiServer, verb: str) -> None:
+    status = samples.succeeded().status.model_copy(update={"first_write_at": None, "backup": None})
+    server.status = status.model_dump(mode="json", by_alias=True)
+    result = call(verb, "vision", "-n", "ml")
+    assert result.exit_code == 2, result.output
+    assert all(method == "GET" for method, *_ in server.requests)
+
+
 def test_watch_ends_as_the_migration_did(server: ApiServer) -> None:
     server.status = samples.failed().status.model_dump(mode="json", by_alias=True)
     result = call("watch", "vision")

@@ -223,6 +223,34 @@ def test_what_has_ended_is_not_cancelled(state: Path, tmp_path: Path) -> None:
     assert (result.exit_code, "ended already (Succeeded)" in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("cancel", "ended already (Succeeded): there is nothing to cancel; `undo` takes it back"),
+        ("retry", "only a migration that failed can be tried again"),
+        ("rollback", "see `undo`"),
+        ("undo", "nothing was written to the target"),
+        ("expire", "no backup of it is kept"),
+        ("approve", "there is nothing to approve"),
+    ],
+)
+def test_what_makes_no_sense_after_a_success_is_refused_and_not_wished(
+    state: Path, tmp_path: Path, verb: str, words: str
+) -> None:
+    status = samples.succeeded().status.model_copy(update={"first_write_at": None, "backup": None})
+    keep(state, tmp_path, status)
+    result = call(verb, "--state", state)
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+    assert not (state / "wishes.json").exists()
+
+
+def test_backups_of_this_machine_are_removed_when_they_are_due_only(state: Path, tmp_path: Path) -> None:
+    keep(state, tmp_path, samples.succeeded().status)
+    result = call("expire")
+    assert (result.exit_code, "No backup of this machine is due." in result.output) == (0, True)
+    assert call("expire", "--now").exit_code == 2, "all of them at once is nobody's wish"
+
+
 def test_two_runs_of_one_state_directory_do_not_meet(state: Path, tmp_path: Path) -> None:
     text = "\n".join(
         ["metadata: {name: vision, namespace: ml}", "spec:", "  volumes:", "    pairs:",

@@ -8,7 +8,7 @@ so that a second attempt never takes a half-written target for what users had.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from project_migration.engine.arrival import digests
 from project_migration.engine.clock import stamp
@@ -137,13 +137,29 @@ class Settle:
         document = context.migration.document
         works = platform_of(context).settlements(context.spec, digests(document) if document else ())
         outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
-        return replace(outcome, status=_warned(outcome.status)) if outcome.verdict is Verdict.DONE else outcome
+        if outcome.verdict is Verdict.WAIT:
+            return outcome
+        units = next(step.units for step in outcome.status.steps if step.id == self.id)
+        may_fail = _only_to_be_told(context)
+        if any(unit.state is State.FAILED and unit.name not in may_fail for unit in units):
+            return outcome
+        return Outcome.done(_warned(outcome.status, units), f"{len(units)} unit(s) settled", outcome.effects)
 
 
-def _warned(status: Status) -> Status:
+def _only_to_be_told(context: Context) -> frozenset[str]:
+    """Units on whose targets nothing of ours is left: only the word of what was carried out is wanting.
+
+    Their users are back, and may keep a helper from mounting what only one pod can mount: that is no failure.
+    """
+    backup = context.status.backup or BackupStatus()
+    released = (unit.name for unit in backup.units if unit.keeping in (Keeping.KEPT, Keeping.WAIVED))
+    return frozenset(released) - platform_of(context).prove_themselves(context.spec)
+
+
+def _warned(status: Status, units: Iterable[UnitStatus]) -> Status:
     """With a warning for each target that could not take the word of what was carried out there."""
-    units = next(step.units for step in status.steps if step.id == "settle")
-    told = [f"{unit.name}: {unit.message}" for unit in units if unit.counts.get("unmarked")]
+    untold = (unit for unit in units if unit.counts.get("unmarked") or unit.state is State.FAILED)
+    told = [f"{unit.name}: the target does not say what was carried out there: {unit.message}" for unit in untold]
     return status.model_copy(update={"warnings": (*status.warnings, *told)[:WARNINGS_LIMIT]})
 
 
