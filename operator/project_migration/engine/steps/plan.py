@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.step import Context, Outcome, View
 from project_migration.engine.steps.preflight import platform_of
 from project_migration.engine.windows import too_long_for_window
@@ -47,4 +48,5 @@ def _planned(unit: UnitStatus) -> PlannedUnit:
         free_bytes=unit.counts.get("freeBytes"),
         target_empty=bool(unit.counts.get("targetEmpty", 0)),
         root={name: unit.counts[name] for name in ROOT if name in unit.counts},
+        client_major=unit.counts.get(TARGET_MAJOR),
     )
