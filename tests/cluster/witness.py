@@ -1,0 +1,143 @@
+"""Writes down what can be seen of a namespace while something happens in it, to be searched for what must not be there.
+
+Objects come by watches, so that one that lived for a second is seen too; logs are followed from each helper's start;
+command lines and environments are those of every process of the machine on which the node is.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+import tarfile
+import threading
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from tests.cluster.kube import Kube
+from tests.cluster.node.place import chosen_by_environment
+
+WATCHED = ("jobs", "pods", "events", "projectmigrations", "leases", "configmaps", "persistentvolumeclaims")
+HELPERS = "app.kubernetes.io/managed-by=project-migration-operator"
+
+#: A program of a helper runs for some tenths of a second at least.
+EVERY_SECONDS = 0.05
+
+
+class Witness:
+    """``with Witness(kube, directory) as seen: …``; afterwards ``seen.texts()``."""
+
+    def __init__(self, kube: Kube, directory: Path) -> None:
+        self._kube = kube
+        self._directory = directory
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._followed: set[str] = set()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._follow_helpers)]
+        if chosen_by_environment() is None:
+            self._threads.append(threading.Thread(target=self._look_at_processes))
+        self.processes: dict[str, set[bytes]] = defaultdict(set)
+        """Command lines and environments as the kernel has them, of processes that run a helper's programs."""
+
+    def __enter__(self) -> Witness:
+        for kind in WATCHED:
+            self._record(kind, "get", kind, "--watch", "--output=json", "--show-managed-fields")
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+        for process in self._running:
+            process.terminate()
+            process.wait(10)
+
+    def _record(self, name: str, *words: str) -> None:
+        argv = (str(self._kube.tools.kubectl), "--namespace", self._kube.namespace, *words)
+        with (self._directory / name).open("wb") as file:
+            process = subprocess.Popen(argv, stdout=file, stderr=subprocess.DEVNULL, env=self._kube.tools.env)
+        self._running.append(process)
+
+    def _follow_helpers(self) -> None:
+        while not self._over.wait(0.2):
+            for pod in self._kube.list("pods", HELPERS):
+                name = pod["metadata"]["name"]
+                begun = any("state" in found and "waiting" not in found["state"] for found in _containers(pod))
+                if begun and name not in self._followed:
+                    self._followed.add(name)
+                    self._record(f"log-{name}", "logs", "--follow", name)
+
+    def _look_at_processes(self) -> None:
+        while not self._over.wait(EVERY_SECONDS):
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    line = (process / "cmdline").read_bytes()
+                    if b"project_migration.workers" in line or line.startswith((b"/usr/lib/postgresql", b"setpriv")):
+                        self.processes["cmdline"].add(line)
+                        self.processes["environ"].add((process / "environ").read_bytes())
+                except OSError:  # it has ended
+                    continue
+
+    def watched(self, kind: str) -> str:
+        return (self._directory / kind).read_text()
+
+    @property
+    def logs(self) -> dict[str, str]:
+        """What each helper has said, by its pod's name."""
+        return {file.name.removeprefix("log-"): file.read_text() for file in self._directory.glob("log-*")}
+
+    def texts(self) -> Iterator[tuple[str, bytes]]:
+        """Everything that was seen, each with what to call it."""
+        for file in sorted(self._directory.iterdir()):
+            yield file.name, file.read_bytes()
+        for what, seen in self.processes.items():
+            yield what, b"\n".join(seen)
+
+
+def _containers(pod: dict[str, object]) -> list[dict[str, object]]:
+    status = pod.get("status")
+    assert isinstance(status, dict)
+    return list(status.get("containerStatuses", ()))
+
+
+def files_in(kube: Kube, *claims: str) -> Iterator[tuple[str, bytes]]:
+    """Every file of some claims, those of a dump unpacked."""
+    script = f"cd /claims; tar cf - --ignore-failed-read {' '.join(claims)} | base64 --wrap=0"
+    archive = base64.b64decode(kube.run("take-all", script, *claims))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        for member in files:
+            content = files.extractfile(member) if member.isreg() else None
+            if content is not None:
+                text = content.read()
+                yield member.name, text
+                yield f"{member.name}, unpacked", _unpacked(text)
+
+
+def _unpacked(text: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(text)
+    except zlib.error:
+        return b""
+
+
+def forms(secret: str) -> set[bytes]:
+    """How a text of letters and digits looks when somebody wrote it down: plain, or within base64 at any offset."""
+    found = {secret.encode()}
+    for lead in range(3):
+        whole = base64.b64encode(b"\0" * lead + secret.encode())
+        # the first and last groups hold bits of what stands beside it
+        found.add(whole[4 if lead else 0 : -4])
+    return found
+
+
+def places_of(secrets: Iterable[str], texts: Iterable[tuple[str, bytes]]) -> list[str]:
+    """Where any of the secrets is to be seen."""
+    wanted = {form for secret in secrets for form in forms(secret)}
+    return [name for name, text in texts if any(form in text for form in wanted)]
