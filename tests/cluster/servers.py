@@ -1,6 +1,7 @@
 """PostgreSQL in the cluster: a StatefulSet with a claim of its own, a Service, and the Secrets by which to reach it.
 
-The source is 15, as in the operator's image; the target is 18, speaks TLS, and needs an image that has its tools.
+15 is Debian's, whose tools the operator's image has, and speaks TLS. 18 is the wheel's, which is built without;
+its tools need an image of their own.
 """
 
 from __future__ import annotations
@@ -80,9 +81,9 @@ class Server:
         path = f"/usr/lib/postgresql/{self.major}/bin/{program}"
         return self.kube.kubectl("exec", f"{self.name}-0", "--", path, "-h", "/tmp", "-U", "postgres", *words)
 
-    def endpoint(self, database: str = DATABASE) -> dict[str, Any]:
+    def endpoint(self, database: str = DATABASE, *, verified: bool = False) -> dict[str, Any]:
         """As a document names it; with the Secrets that :meth:`secrets` makes."""
-        ca = {"caRef": {"name": f"{self.name}-ca"}} if self.tls else {}
+        ca = {"caRef": {"name": f"{self.name}-ca"}} if verified else {}
         postgres = {"host": self.host, "database": database}
         return {"postgres": postgres, "credentialsRef": {"name": f"{self.name}-login"}, **ca}
 

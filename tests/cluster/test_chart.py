@@ -30,7 +30,13 @@ VARIANTS: dict[str, Json] = {
     "everything": {
         **TWO,
         "image": {"digest": "sha256:" + "0" * 64, "pullPolicy": "Always", "pullSecrets": ["registry"]},
-        "helper": {"image": "helper:1", "pullSecrets": ["registry"], "user": 4_294_967_294, "scratch": "500M"},
+        "helper": {
+            "image": "helper:1",
+            "postgresImages": {"17": "helper:1-17", "18": "helper:1-18"},
+            "pullSecrets": ["registry"],
+            "user": 4_294_967_294,
+            "scratch": "500M",
+        },
         "settings": {"logLevel": "DEBUG", "passes": 64, "resyncSeconds": 3600, "helperPollSeconds": 0.5},
         "gitops": {"argocdNamespace": "cd", "namespaces": ["vision"]},
         "serviceAccount": {"annotations": {"a": "b"}},
@@ -53,6 +59,8 @@ WRONG: dict[str, Json] = {
     "replicas": {"replicas": 2},
     "/image": {"image": {"registry": "somewhere"}},
     "/image/digest": {"image": {"digest": "latest"}},
+    "/helper/postgresImages": {"helper": {"postgresImages": {"eighteen": "helper:1"}}},
+    "/helper/postgresImages/18": {"helper": {"postgresImages": {"18": "one,two"}}},
     "/helper/user": {"helper": {"user": 0}},
     "/settings/logLevel": {"settings": {"logLevel": "LOUD"}},
     "/liveness/port": {"liveness": {"port": 0}},

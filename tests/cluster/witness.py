@@ -11,20 +11,15 @@ import io
 import subprocess
 import tarfile
 import threading
-import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from tests.cluster.kube import Kube
-from tests.cluster.node.place import chosen_by_environment
+from tests.planted import Processes
 
 WATCHED = ("jobs", "pods", "events", "projectmigrations", "leases", "configmaps", "persistentvolumeclaims")
 HELPERS = "app.kubernetes.io/managed-by=project-migration-operator"
-
-#: A program of a helper runs for some tenths of a second at least.
-EVERY_SECONDS = 0.05
 
 
 class Witness:
@@ -36,25 +31,22 @@ class Witness:
         self._running: list[subprocess.Popen[bytes]] = []
         self._followed: set[str] = set()
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._follow_helpers)]
-        if chosen_by_environment() is None:
-            self._threads.append(threading.Thread(target=self._look_at_processes))
-        self.processes: dict[str, set[bytes]] = defaultdict(set)
-        """Command lines and environments as the kernel has them, of processes that run a helper's programs."""
+        self._thread = threading.Thread(target=self._follow_helpers)
+        self.processes = Processes()
 
     def __enter__(self) -> Witness:
         for kind in WATCHED:
             self._record(kind, "get", kind, "--watch", "--output=json", "--show-managed-fields")
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
+        self.processes.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        for thread in self._threads:
-            thread.join(30)
+        self.processes.__exit__(kind, error, trace)
+        self._thread.join(30)
         for process in self._running:
             process.terminate()
             process.wait(10)
@@ -74,17 +66,6 @@ class Witness:
                     self._followed.add(name)
                     self._record(f"log-{name}", "logs", "--follow", name)
 
-    def _look_at_processes(self) -> None:
-        while not self._over.wait(EVERY_SECONDS):
-            for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    line = (process / "cmdline").read_bytes()
-                    if b"project_migration.workers" in line or line.startswith((b"/usr/lib/postgresql", b"setpriv")):
-                        self.processes["cmdline"].add(line)
-                        self.processes["environ"].add((process / "environ").read_bytes())
-                except OSError:  # it has ended
-                    continue
-
     def watched(self, kind: str) -> str:
         return (self._directory / kind).read_text()
 
@@ -97,8 +78,7 @@ class Witness:
         """Everything that was seen, each with what to call it."""
         for file in sorted(self._directory.iterdir()):
             yield file.name, file.read_bytes()
-        for what, seen in self.processes.items():
-            yield what, b"\n".join(seen)
+        yield from self.processes.texts()
 
 
 def _containers(pod: dict[str, object]) -> list[dict[str, object]]:
@@ -108,36 +88,11 @@ def _containers(pod: dict[str, object]) -> list[dict[str, object]]:
 
 
 def files_in(kube: Kube, *claims: str) -> Iterator[tuple[str, bytes]]:
-    """Every file of some claims, those of a dump unpacked."""
-    script = f"cd /claims; tar cf - --ignore-failed-read {' '.join(claims)} | base64 --wrap=0"
+    """Every file of some claims."""
+    script = f"cd /claims; tar cf - {' '.join(claims)} | base64 --wrap=0"
     archive = base64.b64decode(kube.run("take-all", script, *claims))
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         for member in files:
             content = files.extractfile(member) if member.isreg() else None
             if content is not None:
-                text = content.read()
-                yield member.name, text
-                yield f"{member.name}, unpacked", _unpacked(text)
-
-
-def _unpacked(text: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(text)
-    except zlib.error:
-        return b""
-
-
-def forms(secret: str) -> set[bytes]:
-    """How a text of letters and digits looks when somebody wrote it down: plain, or within base64 at any offset."""
-    found = {secret.encode()}
-    for lead in range(3):
-        whole = base64.b64encode(b"\0" * lead + secret.encode())
-        # the first and last groups hold bits of what stands beside it
-        found.add(whole[4 if lead else 0 : -4])
-    return found
-
-
-def places_of(secrets: Iterable[str], texts: Iterable[tuple[str, bytes]]) -> list[str]:
-    """Where any of the secrets is to be seen."""
-    wanted = {form for secret in secrets for form in forms(secret)}
-    return [name for name, text in texts if any(form in text for form in wanted)]
+                yield member.name, content.read()
