@@ -13,8 +13,8 @@ from types import TracebackType
 #: What a helper runs, as it stands in a command line.
 PROGRAMS = (b"project_migration", b"bin/pg_dump", b"bin/pg_restore", b"bin/psql")
 
-#: A program of a helper runs for some hundredths of a second at least.
-EVERY_SECONDS = 0.02
+#: A program of a helper runs for some tenths of a second.
+EVERY_SECONDS = 0.05
 
 
 def forms(secret: str) -> set[bytes]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.cluster.kube import Kube, a_claim
 
-#: The user of the image, tests/cluster/node/postgres/Containerfile.
+#: The user of the image, tests/cluster/node/postgres/servers.Containerfile.
 SERVER_USER = 5432
 
 DATABASE = "shop"

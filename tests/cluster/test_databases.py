@@ -36,8 +36,8 @@ LEDGER = "ledger"
 THEIRS = "CREATE TABLE precious AS SELECT n, 'theirs ' || n AS text FROM generate_series(1, 500) AS n;"
 OURS = (
     "CREATE TABLE sale (id bigserial PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());"
-    "CREATE TABLE item AS SELECT n, md5(n::text) AS text FROM generate_series(1, 20000) AS n;"
-    "CREATE INDEX ON item (text); CREATE VIEW newest AS SELECT * FROM item WHERE n > 19990"
+    "CREATE TABLE item AS SELECT n, md5(n::text) AS text FROM generate_series(1, 80000) AS n;"
+    "CREATE INDEX ON item (text); CREATE VIEW newest AS SELECT * FROM item WHERE n > 79990"
 )
 FILES = "cd /claims/new; find . ! -name . | sort | xargs -r stat -c '%n %F %a %u:%g %s'"
 
@@ -354,7 +354,7 @@ def test_both_arrive_although_the_operator_is_killed_at_random_while_they_migrat
     assert kills >= KILLS // 2
     assert status["phase"] == "Succeeded", describe(status)
     assert (after.source, after.source_files) == (before.source, before.source_files), "the source is only read"
-    assert servers.new.sql("SELECT count(*), to_regclass('precious') FROM item", shop) == "20000|"
+    assert servers.new.sql("SELECT count(*), to_regclass('precious') FROM item", shop) == "80000|"
     assert (
         kube.run("compare", "cmp /claims/old/large /claims/new/large && ls /claims/new", "old", "new") == "large\none\n"
     )

