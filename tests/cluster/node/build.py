@@ -48,7 +48,7 @@ POSTGRES = Recipe(
 )
 #: Built after the two that it is made of, in one call: another checkout tags its own image alike.
 PROJECT_POSTGRES_18 = Recipe(
-    IMAGE_POSTGRES_18, IMAGE, HERE / "postgres", "helper.Containerfile", (f"SERVERS={SERVERS}",)
+    "project-postgres18", IMAGE_POSTGRES_18, IMAGE, HERE / "postgres", "helper.Containerfile", (f"SERVERS={SERVERS}",)
 )
 
 
