@@ -92,7 +92,7 @@ def test_one_that_waits_says_its_place_and_has_begun_nothing() -> None:
     cluster.behaviours["copy", "data"] = [Behaviour.SILENT]
     live(cluster, keys, 12)
     status = status_of(cluster, keys[2])
-    assert (status.phase, status.step) == ("Queued", "1/14")
+    assert (status.phase, status.step) == ("Queued", "1/15")
     assert "number 2 in the queue" in condition(status, "Queued")
     assert "allows 1" in condition(status, "Queued")
     assert (status.locks, status.steps[0].started_at) == ((), None)

@@ -223,13 +223,10 @@ class FakeCluster:
                 "source": {"exists": True, "isDirectory": True, "readable": True, "entries": 3, "diskBytes": 30},
                 "target": {"exists": True, "isDirectory": True, "writable": True, "empty": True, "canChown": True},
             }
-        elif request.worker == "postgres.survey":
-            facts = {
-                "source": {"reachable": True},
-                "target": {"empty": True},
-                "problems": {"found": [], "count": 0},
-                "tools": {"needed": 15, "found": {"15": "/usr/bin"}},
-            }
+        elif request.worker.endswith(".survey"):
+            facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
+            if request.worker == "postgres.survey":
+                facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
             for root, found in self.facts.get(request.unit, {}).items():
                 facts[root].update(found)

@@ -5,13 +5,14 @@ A helper reads the Secrets of the sides that it talks to, and no others. What go
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import CLIENT_TOOLS_UNIT, TARGET_MAJOR, Backing, UnitWork
-from project_migration.model.document import Database, DatabaseEndpoint, NameFilter, Side, Spec
+from project_migration.model.document import Database, NameFilter, Side, Spec
+from project_migration.model.endpoints import DatabaseEndpoint, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record
 
@@ -69,23 +70,16 @@ def verifications(spec: Spec) -> tuple[UnitWork, ...]:
     )
 
 
-def tool_looks(spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
-    """One for each major version among the targets; it talks to no server."""
-    majors = {surveyed.get(database.name, {}).get(TARGET_MAJOR, 0) for database in of(spec)} - {0}
+def tool_looks(units: Iterable[str], surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+    """One for each major version among the targets of these units; it talks to no server."""
+    majors = {surveyed.get(unit, {}).get(TARGET_MAJOR, 0) for unit in units} - {0}
     return tuple(
-        UnitWork(
-            f"{CLIENT_TOOLS_UNIT}{major}",
-            "postgres.client_tools",
-            (),
-            {"major": major},
-            client_tools=True,
-            client_major=major,
-        )
+        UnitWork(f"{CLIENT_TOOLS_UNIT}{major}", "postgres.client_tools", (), {"major": major}, client_major=major)
         for major in sorted(majors)
     )
 
 
-def judge(unit: str, record: Record, client_images: frozenset[int]) -> tuple[Failure, ...]:
+def judge(unit: str, record: Record, client_images: frozenset[int] = frozenset()) -> tuple[Failure, ...]:
     """Everything that a survey found to stand in the way; it succeeds when the look was taken, whatever it saw."""
     if not record.succeeded:
         return (Failure(_reason(record.reason), f"{unit}: {record.message}", record.passing),)
@@ -116,24 +110,26 @@ def backups(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     """Dumps of the targets that are about to be replaced; the others were proved empty. A dump reads itself back."""
     places = {backing.unit: backing.place for backing in backings}
     return tuple(
-        _target_only(
-            database,
-            "dump",
-            {"side": "target", "name": database.name, "workers": spec.transfer.workers},
-            Mount(BACKUP, place, read_only=False),
-        )
+        backup_of(spec, database, place)
         for database in of(spec)
         if database.replace and (place := places.get(database.name)) is not None
     )
 
 
+def backup_of(spec: Spec, database: Database, place: Volume) -> UnitWork:
+    params = {"side": "target", "name": database.name, "workers": spec.transfer.workers}
+    return _target_only(database, "dump", params, Mount(BACKUP, place, read_only=False))
+
+
 def restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     """The way back: from its dump, or to the empty database that it was. Each proves itself what it has done."""
     by_name = {backing.unit: backing for backing in backings}
-    return tuple(_restore(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name)
+    return tuple(
+        restore_of(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name
+    )
 
 
-def _restore(spec: Spec, database: Database, backing: Backing) -> UnitWork:
+def restore_of(spec: Spec, database: Database, backing: Backing) -> UnitWork:
     if backing.place is None:
         return _target_only(database, "clear", {"what": str(Clearing.EVERYTHING)})
     return _target_only(

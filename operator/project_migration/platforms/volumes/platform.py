@@ -33,6 +33,12 @@ class VolumesPlatform:
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
+    def adds_only(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
+
+    def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        return ()
+
     def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return (*_surveys(spec), *databases.surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
 
@@ -56,7 +62,7 @@ class VolumesPlatform:
         return frozenset(database.name for database in databases.of(spec))
 
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
-        return databases.tool_looks(spec, surveyed)
+        return databases.tool_looks((database.name for database in databases.of(spec)), surveyed)
 
     def judge_survey(
         self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
