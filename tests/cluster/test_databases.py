@@ -170,9 +170,8 @@ def moved(
     before = (servers.new.content("moves"), servers.old.content("books"))
     files_before = kube.run("look-before", FILES, "new")
     with Witness(kube, tmp_path_factory.mktemp("seen")) as seen:
-        kube.create(
-            a_document(servers.database("moves", replace=True), ledger, rests="sellers", transfer={"bandwidth": "1Mi"})
-        )
+        slow = {"bandwidth": "4Mi"}  # so that psql, which large tables have, runs long enough to be seen
+        kube.create(a_document(servers.database("moves", replace=True), ledger, rests="sellers", transfer=slow))
         succeeded = kube.ended("shop", timeout=240)
         rows = int(servers.new.sql("SELECT count(*) FROM sale", "moves")) if succeeded["phase"] == "Succeeded" else 0
         files = kube.run("count", "ls /claims/new | wc -l", "new")
@@ -207,11 +206,9 @@ def test_a_claim_and_its_database_arrive_from_the_same_stop(moved: Moved, server
     assert moved.arrived.rows > 3
     assert moved.arrived.files == moved.arrived.rows, "each sale is a row and a file"
     assert moved.precious == "", "what was there was replaced"
-    units = {
-        unit["name"]: unit for step in moved.succeeded["steps"] if step["id"] == "verify" for unit in step["units"]
-    }
-    assert set(units) == {"data", DATABASE}
-    assert all(unit["digest"].startswith("sha256:") for unit in units.values())
+    proved = {unit["name"]: unit["digest"] for unit in units_of(moved.succeeded, "verify")}
+    assert set(proved) == {"data", DATABASE, LEDGER}
+    assert all(digest.startswith("sha256:") for digest in proved.values())
 
 
 def test_users_of_the_source_go_on_after_the_stop(moved: Moved, servers: Servers) -> None:
