@@ -352,9 +352,8 @@ def test_both_arrive_although_the_operator_is_killed_at_random_while_they_migrat
     assert status["phase"] == "Succeeded", describe(status)
     assert (after.source, after.source_files) == (before.source, before.source_files), "the source is only read"
     assert servers.new.sql("SELECT count(*), to_regclass('precious') FROM item", shop) == "80000|"
-    assert (
-        kube.run("compare", "cmp /claims/old/large /claims/new/large && ls /claims/new", "old", "new") == "large\none\n"
-    )
+    look = "cmp /claims/old/large /claims/new/large && ls /claims/new"
+    assert kube.run("compare", look, "old", "new") == "large\none\n"
     kube.ready("deployment", "web", 2)
     assert_nothing_of_ours_is_left(kube, servers.new, shop)
 
@@ -367,9 +366,7 @@ def test_both_are_as_before_although_the_operator_is_killed_at_random_in_the_rol
     kube.create(a_document(servers.database(shop, replace=True), rests="web", transfer={"bandwidth": "4Mi"}))
 
     def database_is_there() -> bool:
-        units = [
-            unit for step in kube.status("shop").get("steps", ()) if step["id"] == "copy" for unit in step["units"]
-        ]
+        units = units_of(kube.status("shop"), "copy")
         return any(unit["name"] == DATABASE and unit["state"] == "Succeeded" for unit in units)
 
     def cancelled_in_the_copy() -> None:
