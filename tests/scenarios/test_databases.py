@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from project_migration.backends.fake import Behaviour, FakeBackend
+from project_migration.backends.fake import Behaviour, FakeBackend, FakeHelper
 from project_migration.engine.effects import Rights
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import NamespaceFacts
@@ -157,3 +157,80 @@ def test_migrations_into_different_databases_do_not_wait_for_each_other() -> Non
         one_pass(FakeBackend(cluster), first, pace=PACE, now=lambda: cluster.now)
     assert cluster.leases
     assert run(cluster, second).phase == "Succeeded"
+
+
+NEEDS_18 = {"tools": {"needed": 18, "found": {"15": "/usr/bin"}}}
+
+
+def test_client_tools_that_no_image_has_are_named_by_version_and_setting() -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"] = NEEDS_18
+    status = run(cluster, cluster.add(both_kinds()))
+    assert (status.phase, status.failure_reason) == ("Failed", "ClientToolsMissing")
+    assert "shop: the target is PostgreSQL 18" in status.failure
+    assert "(found: 15); helper.postgresImages names no image for 18" in status.failure
+    assert "helper.postgresImages" in status.remedy
+    assert status.first_write_at is None
+    assert_workloads_are_back(cluster, status)
+
+
+def test_an_image_for_the_target_s_version_is_looked_into_and_used_by_all_that_need_its_tools() -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"], cluster.client_images = NEEDS_18, frozenset({17, 18})
+    majors: dict[str, set[int | None]] = {}
+
+    def note(watched: object, what: str, thing: object) -> None:
+        watch_invariants(cluster, what, thing)
+        if what == "runs" and isinstance(thing, FakeHelper):
+            majors.setdefault(thing.spec.request.worker, set()).add(thing.spec.client_major)
+
+    cluster.watcher = note
+    status = run(cluster, cluster.add(both_kinds()))
+    assert status.phase == "Succeeded", status.failure
+    preflight = next(step for step in status.steps if step.id == "preflight")
+    assert [unit.name for unit in preflight.units] == ["data", "shop", "client-tools-18"]
+    assert {worker for worker, found in majors.items() if found == {18}} == {
+        "postgres.client_tools",
+        "postgres.copy",
+        "postgres.verify",
+        "postgres.clear",
+    }
+    assert {worker for worker, found in majors.items() if found == {None}} == {
+        "survey",
+        "postgres.survey",
+        "copy_tree",
+        "manifest",
+        "release",
+    }
+    assert [(unit.name, unit.client_major) for unit in status.plan] == [("data", None), ("shop", 18)]
+
+
+def test_an_image_without_the_tools_fails_before_anything_is_stopped() -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"], cluster.client_images = NEEDS_18, frozenset({18})
+    cluster.behaviours["preflight", "client-tools-18"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(both_kinds()))
+    assert status.phase == "Failed"
+    assert status.first_write_at is None
+    assert all(step.id != "quiesce_target" or step.started_at is None for step in status.steps)
+    assert_workloads_are_back(cluster, status)
+
+
+@pytest.mark.parametrize("step", ["preflight", "copy"])
+def test_an_operator_that_comes_back_with_other_settings_goes_on_with_the_version_on_record(step: str) -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"], cluster.client_images = NEEDS_18, frozenset({18})
+    majors: list[int | None] = []
+
+    def note(watched: object, what: str, thing: object) -> None:
+        if what == "runs" and isinstance(thing, FakeHelper):
+            if thing.spec.request.step == step and thing.spec.client_major:
+                cluster.client_images = frozenset()
+            if thing.spec.request.worker in ("postgres.copy", "postgres.verify"):
+                majors.append(thing.spec.client_major)
+
+    cluster.watcher = note
+    status = run(cluster, cluster.add(both_kinds()))
+    assert status.phase == "Succeeded", status.failure
+    assert cluster.client_images == frozenset()
+    assert majors == [18, 18]

@@ -28,6 +28,7 @@ from project_migration.engine.effects import (
     TakeLease,
 )
 from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.queue import QueueEntry, place, standing
 from project_migration.engine.world import (
     ClaimFacts,
@@ -142,6 +143,8 @@ class FakeCluster:
     leases: dict[str, FakeLease] = field(default_factory=dict)
     namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
     clock_skew: float | None = None
+    client_images: frozenset[int] = frozenset()
+    """Major versions of PostgreSQL for which the settings name an image."""
     limit: int = 0
     """How many migrations may run at the same time; 0 is no limit."""
     copied: dict[str, int] = field(default_factory=dict)
@@ -241,10 +244,14 @@ class FakeCluster:
             }
         elif request.worker.endswith(".survey"):
             facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
+            if request.worker == "postgres.survey":
+                facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
             for root, found in self.facts.get(request.unit, {}).items():
                 facts[root].update(found)
             facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
+        needed = facts.get("tools", {}).get("needed")
+        major = {TARGET_MAJOR: needed} if isinstance(needed, int) else {}
         copied = {"copied": self.copied[request.step]} if request.step in self.copied else {}
         return Record(
             request.digest,
@@ -254,6 +261,7 @@ class FakeCluster:
                 "bytes": 30,
                 "targetEmpty": int(bool(facts.get("target", {}).get("empty"))),
                 **copied,
+                **major,
             },
             digest=f"sha256:{request.unit}",
             facts=facts,
@@ -324,6 +332,7 @@ class FakeBackend:
         world = World(
             now=cluster.now,
             denied=cluster.denied,
+            client_images=cluster.client_images,
             consenting=cluster.consenting & questions.other_namespaces,
             claims={key: self._claim(migration, key) for key in questions.claims},
             workloads={ref: self._workload(ref) for ref in questions.workloads},

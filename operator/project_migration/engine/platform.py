@@ -36,6 +36,10 @@ class UnitWork:
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
     """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
+    client_tools: bool = False
+    """Whether it runs client programs of a database's server, in the major version that the plan has for its unit."""
+    client_major: int | None = None
+    """That version, where the plan does not know it yet."""
 
     def with_params(self, **more: Any) -> UnitWork:
         return replace(self, params={**self.params, **more})
@@ -56,6 +60,12 @@ class Backing:
 #: What the unit that looks at a unit's place in the backup is called, in preflight.
 BACKUP_UNIT = "backup-"
 
+#: What the unit that looks for client tools of a major version is called, in preflight.
+CLIENT_TOOLS_UNIT = "client-tools-"
+
+#: The count in which a database's survey says what major version the target's server is.
+TARGET_MAJOR = "targetMajor"
+
 
 class Platform(Protocol):
     def uses(self, spec: Spec) -> tuple[VolumeUse, ...]:
@@ -74,9 +84,14 @@ class Platform(Protocol):
     def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Looks at what is there, without writing; and whether each backing has room for what the target holds."""
 
-    def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
-        write to the target, so what lies there is its own."""
+        write to the target, so what lies there is its own. ``client_images``: as in the world."""
+
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        """Looks for the client tools that the surveys' counts call for, in the very images that will be used."""
 
     def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Copies what the targets hold to their backings."""

@@ -353,7 +353,15 @@ def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) ->
         workspace=workspace_of(context),
         secrets=work.secrets,
         network=work.network,
+        client_major=_client_major(context, work),
     )
+
+
+def _client_major(view: View, work: UnitWork) -> int | None:
+    """From the saved plan, so that another operator, or this one after a restart, comes to the same."""
+    if not work.client_tools or work.client_major is not None:
+        return work.client_major
+    return next((unit.client_major for unit in view.status.plan if unit.name == work.name), None)
 
 
 def _rights(work: UnitWork) -> Rights:

@@ -158,8 +158,8 @@ REMEDIES: dict[Reason, str] = {
     " choose another sslmode.",
     Reason.DATABASE_NOT_FOUND: "Create the database on that server, or correct its name.",
     Reason.TARGET_OLDER: "Use a target server of the source's major version or a later one.",
-    Reason.CLIENT_TOOLS_MISSING: "Use a helper image with the client tools of the major version that the message"
-    " names; on one machine install them.",
+    Reason.CLIENT_TOOLS_MISSING: "Name a helper image with the client tools of the major version that the message"
+    " names, in the chart's helper.postgresImages; on one machine install them.",
     Reason.EXTENSION_MISSING: "Install the extension on the target's server, or leave out what needs it.",
     Reason.ROLE_MISSING: "Create the roles on the target's server, or set missingRoles to LeaveOut, or owners and"
     " privileges to Drop.",

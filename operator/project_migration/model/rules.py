@@ -193,6 +193,8 @@ def _unique_names(volumes: Volumes) -> Iterator[str]:
             yield f"spec.volumes.{where}.name: {name} is used twice"
         if name.startswith("backup-"):
             yield f"spec.volumes.{where}.name: names that begin with backup- are kept for backups"
+        if name.startswith("client-tools-"):
+            yield f"spec.volumes.{where}.name: names that begin with client-tools- are kept for looks at images"
         seen.add(name)
 
 

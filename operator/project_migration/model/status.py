@@ -168,6 +168,8 @@ class PlannedUnit(StatusModel):
     target_empty: bool = False
     root: Counts = {}
     """Mode, owner and time of the target's own directory, as the survey found it."""
+    client_major: int | None = None
+    """Of a database: the target's major version, which is that of its helpers' client tools until the next plan."""
 
 
 class Result(StatusModel):

@@ -81,6 +81,7 @@ class Preflight:
         works = platform_of(context).surveys(context.spec, places_of(context))
         if not step.units:
             return self._first_look(context, step, works)
+        works += _tool_looks(context, step)
         outcome = run_units(context, step, works, judge=lambda unit, record: _judge(context, unit, record))
         step = step.model_copy(update={"units": outcome.units})
         status = with_step(context.status, step)
@@ -90,6 +91,10 @@ class Preflight:
             return Outcome.already(_without_faults(status, step), ALREADY_HERE, outcome.effects)
         if outcome.failed:
             return Outcome.fail(status, _together(outcome.failed), outcome.effects)
+        looks = [work for work in _tool_looks(context, step) if step.unit(work.name) is None]
+        if looks:
+            step = step.model_copy(update={"units": (*step.units, *first_units(context, looks))})
+            return Outcome.wait(with_step(status, step), "looking for client tools", outcome.effects, again_in=0.0)
         return Outcome.done(status, "everything is in order", outcome.effects)
 
     def _workspace(self, context: Context) -> Outcome | None:
@@ -202,6 +207,19 @@ def _without_faults(status: Status, step: StepStatus) -> Status:
     return with_step(status, step.model_copy(update={"units": units}))
 
 
+def _tool_looks(context: Context, step: StepStatus) -> tuple[UnitWork, ...]:
+    """Into images that the installation names: so a wrong one fails here, and not between stop and copy.
+
+    A look that has begun stays one when the operator is started again with other images.
+    """
+    counts = {unit.name: unit.counts for unit in step.units}
+    return tuple(
+        work
+        for work in platform_of(context).tool_looks(context.spec, counts)
+        if work.client_major in context.world.client_images or step.unit(work.name) is not None
+    )
+
+
 def _marked(unit: UnitStatus, findings: tuple[Finding, ...], context: Context) -> UnitStatus:
     own = [finding for finding in findings if finding.unit == unit.name]
     return _failed(unit, own, context) if own else unit
@@ -220,7 +238,8 @@ def _failed(unit: UnitStatus, findings: list[Finding], context: Context) -> Unit
 
 def _judge(context: Context, unit: str, record: Record) -> tuple[Failure, ...]:
     written = context.status.first_write_at is not None
-    return platform_of(context).judge_survey(context.spec, unit, record, written=written)
+    images = context.world.client_images
+    return platform_of(context).judge_survey(context.spec, unit, record, written=written, client_images=images)
 
 
 def _together(failed: tuple[UnitStatus, ...]) -> Failure:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure
 from project_migration.model.mlflow import ARTIFACTS, TRACKING
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow import api, files, rows
 from project_migration.platforms.mlflow.requests import mlflow_of
-from project_migration.platforms.volumes import keeping
+from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.databases import Clearing
 from project_migration.platforms.volumes.judgement import judge, judge_backup
 
@@ -42,13 +43,20 @@ class MlflowPlatform:
         kept = keeping.surveys(spec, files.pairs(spec), backings)
         return (rows.survey(spec), *files.surveys(spec), *kept)
 
-    def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        return databases.tool_looks((TRACKING,), surveyed) if _by_database(spec) else ()
+
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
+        if unit.startswith(CLIENT_TOOLS_UNIT):
+            return judge_by_outcome(unit, record)
         if unit.startswith(BACKUP_UNIT):
             return judge_backup(spec, unit, record)
         if unit == ARTIFACTS:
             return judge(spec, unit, record, written=written)
         if _by_database(spec):
-            return rows.judge(spec, record, written=written)
+            return rows.judge(spec, record, written=written, client_images=client_images)
         return api.judge(spec, record, written=written)
 
     def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:

@@ -70,8 +70,8 @@ def clearing(spec: Spec, what: databases.Clearing) -> UnitWork:
     )
 
 
-def judge(spec: Spec, record: Record, *, written: bool) -> tuple[Failure, ...]:
-    found = databases.judge(TRACKING, record)
+def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
+    found = databases.judge(TRACKING, record, client_images)
     in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
     if in_use and spec.backup is None:
         words = (

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from project_migration.engine.effects import Mount
-from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
 from project_migration.model.quantities import parse_bytes
@@ -62,11 +63,18 @@ class VolumesPlatform:
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
 
-    def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        return databases.tool_looks((database.name for database in databases.of(spec)), surveyed)
+
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
+        if unit.startswith(CLIENT_TOOLS_UNIT):
+            return judge_by_outcome(unit, record)
         if unit.startswith(BACKUP_UNIT):
             return judge_backup(spec, unit, record)
         if any(database.name == unit for database in databases.of(spec)):
-            return databases.judge(unit, record)
+            return databases.judge(unit, record, client_images)
         return judge(spec, unit, record, written=written)
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:

@@ -8,7 +8,9 @@ The record succeeds when the look was taken, whatever it saw. Facts::
              largest: [[name, bytes]], settings}
     target: {the same, empty, objects, mark: {state, ours}, arrived, missingRoles, missingExtensions}
     problems: {found: [{reason, message, passing}], count}
-    tools: {needed, found: {"18": directory}}
+    tools: {needed, found: {"18": directory}}, here; another helper may have another image, so it is no problem yet
+
+Counts: ``targetMajor`` among them, the target's major version, once both servers answered.
 """
 
 from __future__ import annotations
@@ -93,6 +95,8 @@ def work(job: Job) -> Record:
     source_facts = facts["source"]
     job.tell(Progress(0, source_facts.get("bytes", 0), 0, source_facts.get("tables", 0)))
     counts = {name: source_facts.get(name, 0) for name in ("tables", "rows", "bytes", "sequences", "largeObjects")}
+    if "tools" in facts:
+        counts["targetMajor"] = facts["tools"]["needed"]
     counts |= {"problems": len(problems), "targetEmpty": int(facts["target"].get("empty", False))}
     return job.record(counts=counts, facts=facts)
 
