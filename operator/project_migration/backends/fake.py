@@ -36,6 +36,7 @@ from project_migration.engine.world import (
     LeaseFacts,
     Migration,
     NamespaceFacts,
+    Offered,
     PodFacts,
     Questions,
     QueueFacts,
@@ -44,6 +45,7 @@ from project_migration.engine.world import (
 )
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.errors import Conflict, Failure, Gone, Reason
+from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Outcome, Progress, Record
 from project_migration.model.status import Status
 
@@ -136,12 +138,14 @@ class FakeCluster:
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     """By unit: what its survey finds, beside the defaults."""
     refused: dict[str, Failure] = field(default_factory=dict)
+    """What admission says against every helper; under ``claim/NAME`` against that claim."""
     consenting: frozenset[str] = frozenset()
     """Other namespaces that allow migrations from here."""
     denied: dict[str, Failure] = field(default_factory=dict)
     """By name: what is refused in earnest, such as a claim over quota."""
     offered: list[HelperSpec] = field(default_factory=list)
     """What was offered to admission as a dry run."""
+    offered_claims: list[EnsureClaim] = field(default_factory=list)
     events: list[tuple[Key, Announce]] = field(default_factory=list)
     watcher: Watcher | None = None
     """Told of helpers that begin and of saves, for tests that hold invariants against them."""
@@ -171,12 +175,17 @@ class FakeCluster:
         if helper.phase is HelperPhase.ENDING:
             del self.helpers[name]
         elif helper.phase is HelperPhase.PENDING:
-            if self._behaviour(helper) is not Behaviour.NEVER_START:
+            if self._behaviour(helper) is not Behaviour.NEVER_START and self._can_mount(helper):
                 helper.phase = HelperPhase.RUNNING
                 helper.version += 1
                 self._tell("runs", helper)
         elif helper.phase is HelperPhase.RUNNING:
             self._end(helper)
+
+    def _can_mount(self, helper: FakeHelper) -> bool:
+        """A pod waits for a claim that does not exist."""
+        names = (mount.volume.claim_name for mount in helper.spec.mounts if mount.volume.claim_name)
+        return all(self.claims.get(f"claim/{name}", ClaimFacts(exists=False)).exists for name in names)
 
     def _behaviour(self, helper: FakeHelper) -> Behaviour:
         request = helper.spec.request
@@ -247,6 +256,9 @@ class FakeCluster:
     def _tell(self, what: str, thing: object) -> None:
         if self.watcher is not None:
             self.watcher(self, what, thing)
+
+    def made(self, key: Key, effect: EnsureClaim) -> None:
+        self._tell("claim made", (key, effect))
 
     def saved(self, key: Key, before: Status, after: Status) -> None:
         self._tell("saved", (key, before, after))
@@ -319,9 +331,17 @@ class FakeBackend:
         )
         return place(migration.uid, others, self.cluster.limit)
 
-    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
-        self.cluster.offered.extend(specs)
-        return {spec.name: failure for spec in specs for failure in self.cluster.refused.values()}
+    def _refusals(self, specs: Sequence[Offered]) -> Mapping[str, Failure]:
+        helpers = [spec for spec in specs if isinstance(spec, HelperSpec)]
+        claims = [spec for spec in specs if isinstance(spec, EnsureClaim)]
+        self.cluster.offered.extend(helpers)
+        self.cluster.offered_claims.extend(claims)
+        found = {key: failure for key, failure in self.cluster.refused.items() if not key.startswith("claim/")}
+        by_claim = {claim.name: self.cluster.refused.get(f"claim/{claim.name}") for claim in claims}
+        return {
+            **{spec.name: failure for spec in helpers for failure in found.values()},
+            **{name: failure for name, failure in by_claim.items() if failure is not None},
+        }
 
     def _alive(self, lease: FakeLease) -> bool:
         namespace, name, uid = lease.holder.split("/")
@@ -397,7 +417,7 @@ class FakeBackend:
             case EnsureFinalizer() | DropFinalizer():
                 self._finalizer(migration, effect)
             case EnsureClaim(name=name) if name not in self.cluster.denied:
-                self.cluster.claims.setdefault(f"claim/{name}", ClaimFacts(exists=True, uid=self.cluster.next_uid()))
+                self._make_claim(migration, effect)
             case PrepareHelper() | StartHelper() | RemoveHelper():
                 self._apply_helper(migration, effect)
             case HoldWorkload() | ReleaseWorkload():
@@ -406,6 +426,21 @@ class FakeBackend:
                 self._apply_lease(effect)
             case Announce():
                 self.cluster.events.append((migration.key, effect))
+
+    def _make_claim(self, migration: Migration, effect: EnsureClaim) -> None:
+        key, cluster = f"claim/{effect.name}", self.cluster
+        if cluster.claims.get(key, ClaimFacts(exists=False)).exists:
+            return
+        cluster.claims[key] = ClaimFacts(
+            exists=True,
+            uid=cluster.next_uid(),
+            capacity=parse_bytes(effect.size),
+            requested=parse_bytes(effect.size),
+            storage_class=effect.storage_class or "",
+            access_modes=effect.access_modes,
+            made_for=migration.uid,
+        )
+        cluster.made(migration.key, effect)
 
     def _finalizer(self, migration: Migration, effect: EnsureFinalizer | DropFinalizer) -> None:
         found = self.cluster.migrations.get(migration.key)

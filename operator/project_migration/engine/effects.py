@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from project_migration.engine.names import WorkloadRef
-from project_migration.model.document import Helper, Volume
+from project_migration.model.document import AccessMode, Helper, Volume
 from project_migration.model.records import Request
 
 
@@ -81,11 +81,14 @@ class DropFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class EnsureClaim:
-    """Have a claim of the operator's own, unless it exists."""
+    """Have a claim made, unless one of that name exists."""
 
     name: str
     size: str
     storage_class: str | None
+    access_modes: tuple[str, ...] = (AccessMode.READ_WRITE_ONCE,)
+    stays: bool = False
+    """Whether it outlives the migration's object, as a target does and a workspace does not."""
 
 
 @dataclass(frozen=True, slots=True)

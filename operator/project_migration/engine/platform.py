@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount, SecretMount
-from project_migration.model.document import Side, Spec, Volume
+from project_migration.model.document import NewClaim, Side, Spec, Volume
 from project_migration.model.errors import Failure
 from project_migration.model.records import Record
 
@@ -22,6 +22,8 @@ class VolumeUse:
     unit: str
     side: Side
     volume: Volume
+    create: NewClaim | None = None
+    """How a target's claim is made when there is none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,11 @@ class Platform(Protocol):
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 
-    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        """Looks at what is there, without writing; and whether each backing has room for what the target holds."""
+    def surveys(
+        self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
+    ) -> tuple[UnitWork, ...]:
+        """Looks at what is there, without writing; and whether each backing has room for what the target holds.
+        ``unmade``: units whose target is still to be made, so that there is only a source to look at."""
 
     def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to

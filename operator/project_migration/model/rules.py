@@ -17,7 +17,17 @@ from pydantic_core import ErrorDetails
 
 from project_migration.model import database_rules
 from project_migration.model import document as models
-from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, Volume, VolumePair, Volumes
+from project_migration.model.document import (
+    AccessMode,
+    CutoverMode,
+    Document,
+    NewClaim,
+    OwnershipMode,
+    Spec,
+    Volume,
+    VolumePair,
+    Volumes,
+)
 from project_migration.model.errors import DocumentError
 
 LATER = tuple(name for name in models.PLATFORMS if name != "volumes")
@@ -107,6 +117,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
         yield from _patterns(where, pair)
     yield from _unique_names(spec.volumes)
     yield from _separate(pairs)
+    yield from _to_be_made(pairs)
     yield from database_rules.check(spec)
 
 
@@ -190,6 +201,21 @@ def _volume(where: str, volume: Volume, *, namespace: str, local: bool) -> Itera
         yield f"{where}.cluster: NotSupportedYet: this release works within one cluster"
     if local and volume.namespace not in (None, namespace):
         yield f"{where}.namespace: NotSupportedYet: one machine has no other namespaces"
+
+
+def _to_be_made(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
+    """Pairs with one target claim may say once how it is made, or the same each time."""
+    said: dict[str, tuple[int, NewClaim]] = {}
+    for position, pair in enumerate(pairs):
+        create, name = pair.target.create, pair.target.claim_name
+        if create is None or name is None:
+            continue
+        where = f"spec.volumes.pairs[{position}].target.create"
+        if len(create.access_modes) > 1 and AccessMode.READ_WRITE_ONCE_POD in create.access_modes:
+            yield f"{where}.accessModes: ReadWriteOncePod goes with no other mode"
+        first, known = said.setdefault(name, (position, create))
+        if known != create:
+            yield f"{where}: pairs[{first}] has claim {name} made otherwise: say the same in both, or say it once"
 
 
 def _patterns(where: str, pair: VolumePair) -> Iterator[str]:
