@@ -18,6 +18,7 @@ README = ROOT / "README.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_ANY_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 
 
@@ -39,9 +40,10 @@ class Command:
 def sections(page: Path, *, in_a_cluster: bool) -> dict[str, tuple[Command, ...]]:
     """Headings, and the commands below each of them that are meant for a cluster, or for one machine."""
     found = {}
-    for part in re.split(r"^#+ ", page.read_text(), flags=re.MULTILINE)[1:]:
-        title, _, text = part.partition("\n")
-        commands = tuple(command for command in _commands(text) if command.in_a_cluster is in_a_cluster)
+    text = _ANY_BLOCK.sub(lambda block: block[0] if block[0].startswith("```console\n") else "", page.read_text())
+    for part in re.split(r"^#+ ", text, flags=re.MULTILINE)[1:]:
+        title, _, body = part.partition("\n")
+        commands = tuple(command for command in _commands(body) if command.in_a_cluster is in_a_cluster)
         if commands:
             found[title] = commands
     return found

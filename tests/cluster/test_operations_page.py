@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +136,8 @@ def test_every_section_with_commands_is_run() -> None:
 
 
 @pytest.fixture
-def evening(kube: Kube, tmp_path: Path) -> Iterator[Evening]:
-    yield Evening(kube, tmp_path)
+def evening(kube: Kube, tmp_path: Path) -> Evening:
+    return Evening(kube, tmp_path)
 
 
 @pytest.mark.parametrize("section", STATES)
