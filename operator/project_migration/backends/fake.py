@@ -56,6 +56,8 @@ class Behaviour(StrEnum):
     SUCCEED = "succeed"
     FAIL = "fail"
     FAIL_PASSING = "fail passing"
+    FULL = "full"
+    """There is no room where it writes to."""
     CHANGED = "changed"
     """Something wrote to the source while it was read."""
     CRASH = "crash"
@@ -212,8 +214,11 @@ class FakeCluster:
                 return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
-            case Behaviour.FAIL:
-                return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed"), None
+            case Behaviour.FAIL | Behaviour.FULL:
+                full = behaviour is Behaviour.FULL
+                reason = Reason.NO_SPACE_LEFT if full else Reason.COPY_INCOMPLETE
+                words = "No space left on device" if full else "2 objects failed"
+                return Record(digest, Outcome.FAILED, str(reason), words), None
             case Behaviour.FAIL_PASSING:
                 return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True), None
             case Behaviour.OUT_OF_MEMORY:
