@@ -215,10 +215,7 @@ class FakeCluster:
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
             case Behaviour.FAIL | Behaviour.FULL:
-                full = behaviour is Behaviour.FULL
-                reason = Reason.NO_SPACE_LEFT if full else Reason.COPY_INCOMPLETE
-                words = "No space left on device" if full else "2 objects failed"
-                return Record(digest, Outcome.FAILED, str(reason), words), None
+                return self._failed(helper, full=behaviour is Behaviour.FULL), None
             case Behaviour.FAIL_PASSING:
                 return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True), None
             case Behaviour.OUT_OF_MEMORY:
@@ -251,6 +248,21 @@ class FakeCluster:
             },
             digest=f"sha256:{request.unit}",
             facts=facts,
+        )
+
+    @staticmethod
+    def _failed(helper: FakeHelper, *, full: bool) -> Record:
+        digest = helper.spec.request.digest
+        if full:
+            return Record(digest, Outcome.FAILED, str(Reason.NO_SPACE_LEFT), "No space left on device")
+        return Record(
+            digest,
+            Outcome.FAILED,
+            str(Reason.COPY_INCOMPLETE),
+            "2 objects failed",
+            counts={"failed": 2},
+            names={"failed": ("models/one", "models/two")},
+            lists={"failed": "lists/failed.txt"},
         )
 
     def _changed(self, helper: FakeHelper) -> Record:
