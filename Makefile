@@ -19,9 +19,11 @@ $(INSTALLED): pyproject.toml tools/venv.sh
 cluster-image: install ## build the image and give it to that node
 	@$(BIN)/python -m tests.cluster.node build-image
 
-demo: demo-volumes ## run the main job on this machine, on real files
-demo-volumes: install
+demo: install ## run the main job on this machine: an MLflow tracking server moves to another one
 	@$(BIN)/python -m tools.demo
+
+demo-volumes: install ## the same for a directory of everything that makes trees hard
+	@$(BIN)/python -m tools.demo_volumes
 
 test: install ## the ordinary tests: unit, scenarios, one machine
 	@sh tools/packages.sh chromium || echo "test: the report is not opened in a browser without chromium" >&2

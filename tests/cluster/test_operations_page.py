@@ -22,6 +22,7 @@ PROGRAMS = Path(sys.executable).parent
 CLUSTER = sections(OPERATIONS, in_a_cluster=True)
 CLAIMS = ("files-old", "files-new", "migration-work", "migration-backup")
 THEIRS = "cat /claims/files-new/theirs; ls -A /claims/files-new"
+CHANGES = "for i in $(seq 20); do date +%N >> /claims/files-old/large; sleep 1; done"
 FAILS = {"onFailure": "Halt", "retries": 0}
 
 
@@ -32,8 +33,7 @@ class Evening:
         self.kube = kube
         self.directory = directory
         kube.claims(*CLAIMS)
-        kube.run("fill-old", "echo weights > /claims/files-old/weights", "files-old")
-        kube.run("fill-new", "echo theirs > /claims/files-new/theirs", "files-new")
+        kube.run("fill", "cd /claims; echo weights > files-old/weights; echo theirs > files-new/theirs", *CLAIMS[:2])
         kube.deployment("web", 2, "files-old")
         kube.deployment("store", 1, "files-new", kind="StatefulSet")
         kube.ready("deployment", "web", 2)
@@ -75,7 +75,7 @@ class Evening:
         self.kube.run("large", "head -c 60000000 /dev/urandom > /claims/files-old/large", "files-old")
         self.apply(transfer={"bandwidth": "5Mi"}, **FAILS)
         wait(lambda: self.kube.status("vision").get("firstWriteAt"), "the first write", 90)
-        self.kube.run("change", "date +%N >> /claims/files-old/large", "files-old")
+        self.kube.run("change", CHANGES, "files-old")
         self.ended("Failed")
         assert self.kube.replicas("statefulset", "store") == 0
 
@@ -147,5 +147,5 @@ def test_the_commands_do_what_the_page_says(evening: Evening, section: str) -> N
     for command in CLUSTER[section]:
         done = evening.call(command)
         assert done.returncode == command.exit_code, f"{command}: {done.stdout}{done.stderr}"
-        assert_shown(command, done.stdout + done.stderr)
+        assert_shown(command, (done.stdout + done.stderr).replace(f"{evening.kube.namespace}/", "ml/"))
     after(evening)

@@ -27,7 +27,7 @@ from project_migration.engine.effects import (
 )
 from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.world import HelperFacts, HelperPhase, Migration, Questions, WorkloadFacts
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Conflict, Gone
 
 

@@ -231,7 +231,7 @@ class FakeCluster:
                 "source": {"exists": True, "isDirectory": True, "readable": True, "entries": 3, "diskBytes": 30},
                 "target": {"exists": True, "isDirectory": True, "writable": True, "empty": True, "canChown": True},
             }
-        elif request.worker == "postgres.survey":
+        elif request.worker.endswith(".survey"):
             facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
         if facts:
             for root, found in self.facts.get(request.unit, {}).items():

@@ -24,13 +24,14 @@ from project_migration.engine.estimate import Estimate
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import Document, Mode
+from project_migration.model.document import Document, Mode, Side
 from project_migration.model.quantities import human_bytes
 from project_migration.model.status import UnitStatus
 from project_migration.observing.display import display_for
 from project_migration.observing.report.account import account
 from project_migration.observing.report.estimate import estimate
 from project_migration.observing.report.words import headline, left_out_sentence, planned_words, whole_seconds
+from project_migration.platforms.registry import platform_of
 
 
 @click.command()
@@ -80,10 +81,12 @@ def looked_at(document: Document, binds: Sequence[str], talk: Console) -> tuple[
 
 
 def free_bytes(backend: LocalBackend) -> dict[str, int]:
-    volumes = backend.document.spec.volumes
+    platform = platform_of(backend.document)
+    uses = platform.uses(backend.document.spec) if platform else ()
     return {
-        pair.name: shutil.disk_usage(nearest_existing(backend.bindings.directory(pair.target))).free
-        for pair in (volumes.pairs if volumes else ())
+        use.unit: shutil.disk_usage(nearest_existing(backend.bindings.directory(use.volume))).free
+        for use in uses
+        if use.side is Side.TARGET
     }
 
 

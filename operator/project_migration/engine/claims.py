@@ -13,7 +13,8 @@ from project_migration.engine.effects import EnsureClaim, volume_key
 from project_migration.engine.platform import VolumeUse
 from project_migration.engine.step import View
 from project_migration.engine.world import ClaimFacts, World
-from project_migration.model.document import AccessMode, NewClaim, Side
+from project_migration.model.document import Side
+from project_migration.model.endpoints import AccessMode, NewClaim
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import as_quantity, human_bytes, parse_bytes
 from project_migration.model.status import ClaimStatus, Status, UnitStatus

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from project_migration.engine.names import WorkloadRef
-from project_migration.model.document import AccessMode, Helper, Volume
+from project_migration.model.document import Helper
+from project_migration.model.endpoints import AccessMode, Volume
 from project_migration.model.records import Request
 
 
@@ -47,7 +48,7 @@ class SecretMount:
     root: str
     secret: str
     keys: tuple[tuple[str, str], ...]
-    """Each key, and the name of its file."""
+    """Each key, and the name of its file; all keys under their own names when empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
 from project_migration.engine.steps.resume import Resume
-from project_migration.engine.steps.transfer import Copy, Verify
+from project_migration.engine.steps.transfer import Arrange, Copy, Verify
 from project_migration.model.conditions import End
 from project_migration.model.document import Side
 from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 3
+VERSION = 4
 
 
 class Itinerary(StrEnum):
@@ -48,6 +48,7 @@ MIGRATE: tuple[Step, ...] = (
     PreCopy(),  # most of it is on the target, while users still work on the source
     AwaitCutover(),  # a person, or the clock, lets the stop begin
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
+    Arrange(),  # what the copies have to agree on is decided
     Copy(),  # everything is on the target
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount, SecretMount
-from project_migration.model.document import NewClaim, Side, Spec, Volume
+from project_migration.model.document import Side, Spec
+from project_migration.model.endpoints import NewClaim, Volume
 from project_migration.model.errors import Failure
 from project_migration.model.records import Record
 
@@ -62,6 +63,9 @@ class Platform(Protocol):
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 
+    def adds_only(self, spec: Spec) -> frozenset[str]:
+        """Units that change nothing of what their target holds, and whose restore takes away what they added."""
+
     def surveys(
         self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
     ) -> tuple[UnitWork, ...]:
@@ -90,6 +94,9 @@ class Platform(Protocol):
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         """Units whose restore is its own proof, and that cannot be made empty any more once they are settled."""
+
+    def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Decides what the copies have to agree on, with both sides at rest; it lies in the workspace then."""
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.

@@ -31,7 +31,8 @@ from project_migration.engine.effects import (
 from project_migration.engine.platform import UnitWork
 from project_migration.engine.step import Context, View
 from project_migration.engine.world import HelperFacts, HelperPhase
-from project_migration.model.document import OwnershipMode, Volume
+from project_migration.model.document import OwnershipMode
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import NAMES_LIMIT, Record, Request

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from project_migration.model.document import HOST, NO_HOST, NO_URI, Database, DatabaseEndpoint, Spec
+from project_migration.model.document import Database, Spec
+from project_migration.model.endpoints import HOST, NO_HOST, NO_URI, DatabaseEndpoint
 
 
 class DatabasePlace(NamedTuple):

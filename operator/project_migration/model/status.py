@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from project_migration.model.document import AfterSuccess, Model, Side, WorkloadKind
+from project_migration.model.document import AfterSuccess, Side, WorkloadKind
+from project_migration.model.endpoints import Model
 
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Short = Annotated[str, StringConstraints(max_length=253)]

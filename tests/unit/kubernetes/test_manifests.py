@@ -12,7 +12,8 @@ from project_migration.backends.kubernetes import manifests
 from project_migration.backends.kubernetes.manifests import dry_run_pod, job, label_value, root_path
 from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
 from project_migration.engine.units import helper_name
-from project_migration.model.document import Helper, Volume
+from project_migration.model.document import Helper
+from project_migration.model.endpoints import Volume
 from project_migration.model.labels import REQUEST, REQUEST_DIGEST
 from project_migration.model.records import Request
 from tests.unit.kubernetes.objects import UID, a_helper, a_migration, some_settings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import DocumentError
 from project_migration.model.rules import overlap, read_document
 
@@ -67,7 +67,7 @@ def test_a_good_document_is_read_with_its_defaults() -> None:
         (with_spec(retries=-3), "spec.retries", "greater than or equal to 0"),
         (with_spec(transfer={"bandwidth": "fast"}), "spec.transfer.bandwidth", "'fast'"),
         (with_spec(timeouts={"quiesce": "soon"}), "spec.timeouts.quiesce", "'soon'"),
-        (with_spec(mlflow={}), "spec", "exactly one platform"),
+        (with_spec(cdsw={}), "spec", "exactly one platform"),
         (with_spec(volumes=None), "spec", "exactly one platform"),
         (with_spec(volumes=None, cdsw={}), "spec.cdsw", "NotSupportedYet"),
         (with_spec(workspace=None), "spec.workspace", "name the workspace claim"),

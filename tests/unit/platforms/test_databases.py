@@ -7,7 +7,8 @@ from typing import Any
 
 from project_migration.engine.effects import SecretMount
 from project_migration.engine.platform import Backing
-from project_migration.model.document import Spec, Volume
+from project_migration.model.document import Spec
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Reason
 from project_migration.model.records import Outcome, Record
 from project_migration.platforms.volumes import databases

@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 from project_migration.backends.kubernetes.resources import HOSTNAME, MIGRATIONS, Json
 from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
 from project_migration.engine.world import Migration
-from project_migration.model.document import Compute, Helper, Volume
+from project_migration.model.document import Compute, Helper
+from project_migration.model.endpoints import Volume
 from project_migration.model.labels import (
     MANAGED_BY,
     NAME,
@@ -348,7 +349,7 @@ def _secret_volumes(spec: HelperSpec, mounts: Iterable[Mount], settings: Setting
             "secret": {
                 "secretName": secret.secret,
                 "defaultMode": mode,
-                "items": [{"key": key, "path": file} for key, file in secret.keys],
+                **({"items": [{"key": key, "path": file} for key, file in secret.keys]} if secret.keys else {}),
             },
         }
         for secret in spec.secrets

@@ -33,6 +33,7 @@ from project_migration.engine.effects import (
 )
 from project_migration.engine.names import Key
 from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Offered, Questions, World
+from project_migration.model import mentions
 from project_migration.model.document import Document
 from project_migration.model.errors import DocumentError, Failure, Gone
 from project_migration.model.status import Status
@@ -153,7 +154,7 @@ class LocalBackend:
 
     def _claim(self, key: str) -> ClaimFacts:
         """A directory. A target may be missing: the copy makes it; a source may not. The workspace is always there."""
-        uses = [use for use in bound.uses(self.document) if volume_key(use.volume) == key]
+        uses = [use for use in mentions.volumes(self.document.spec) if volume_key(use.volume) == key]
         root = self.bindings.root(uses[0].volume) if uses else self.helpers.workspace
         exists = root.is_dir() or all(use.writes for use in uses)
         return ClaimFacts(exists=exists, uid=places.place_of(root).uid)
@@ -165,7 +166,9 @@ class LocalBackend:
         return self.bindings.claims.get(name, self.state.workspace)
 
     def _written(self) -> tuple[places.Place, ...]:
-        written = (use.volume for use in bound.uses(self.document) if use.writes and not use.shared)
+        written = (
+            use.volume for use in mentions.volumes(self.document.spec) if use.writes and use.field != "spec.backup"
+        )
         return tuple(places.place_of(self.bindings.directory(volume)) for volume in written)
 
 

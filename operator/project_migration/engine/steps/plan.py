@@ -29,7 +29,9 @@ class Plan:
 
     def advance(self, context: Context) -> Outcome:
         names = frozenset(platform_of(context).units(context.spec))
-        planned = tuple(_planned(unit) for unit in context.step("preflight").units if unit.name in names)
+        adding = platform_of(context).adds_only(context.spec)
+        units = (unit for unit in context.step("preflight").units if unit.name in names)
+        planned = tuple(_planned(unit, unit.name in adding) for unit in units)
         items, size = sum(unit.items for unit in planned), sum(unit.bytes for unit in planned)
         claims, too_small = sized(context, context.step("preflight").units)
         if too_small:
@@ -43,13 +45,14 @@ class Plan:
         return Outcome.done(status, message)
 
 
-def _planned(unit: UnitStatus) -> PlannedUnit:
+def _planned(unit: UnitStatus, adds_only: bool) -> PlannedUnit:
     return PlannedUnit(
         name=unit.name,
         # of a volume its objects, of a database its rows
         items=unit.counts.get("entries", unit.counts.get("rows", 0)),
         bytes=unit.counts.get("bytes", 0),
         free_bytes=unit.counts.get("freeBytes"),
-        target_empty=bool(unit.counts.get("targetEmpty", 0)),
+        # a target that is only added to has nothing that would have to be kept
+        target_empty=adds_only or bool(unit.counts.get("targetEmpty", 0)),
         root={name: unit.counts[name] for name in ROOT if name in unit.counts},
     )

@@ -20,7 +20,7 @@ from project_migration.engine.platform import Backing, Platform, UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
 from project_migration.engine.units import first_units, helper_spec, run_units, workspace_path
 from project_migration.engine.world import Offered, Questions, World
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import Record

@@ -11,7 +11,8 @@ from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork
-from project_migration.model.document import Database, DatabaseEndpoint, NameFilter, Side, Spec
+from project_migration.model.document import Database, NameFilter, Side, Spec
+from project_migration.model.endpoints import DatabaseEndpoint, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record
 
@@ -86,24 +87,26 @@ def backups(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     """Dumps of the targets that are about to be replaced; the others were proved empty. A dump reads itself back."""
     places = {backing.unit: backing.place for backing in backings}
     return tuple(
-        _target_only(
-            database,
-            "dump",
-            {"side": "target", "name": database.name, "workers": spec.transfer.workers},
-            Mount(BACKUP, place, read_only=False),
-        )
+        backup_of(spec, database, place)
         for database in of(spec)
         if database.replace and (place := places.get(database.name)) is not None
     )
 
 
+def backup_of(spec: Spec, database: Database, place: Volume) -> UnitWork:
+    params = {"side": "target", "name": database.name, "workers": spec.transfer.workers}
+    return _target_only(database, "dump", params, Mount(BACKUP, place, read_only=False))
+
+
 def restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     """The way back: from its dump, or to the empty database that it was. Each proves itself what it has done."""
     by_name = {backing.unit: backing for backing in backings}
-    return tuple(_restore(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name)
+    return tuple(
+        restore_of(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name
+    )
 
 
-def _restore(spec: Spec, database: Database, backing: Backing) -> UnitWork:
+def restore_of(spec: Spec, database: Database, backing: Backing) -> UnitWork:
     if backing.place is None:
         return _target_only(database, "clear", {"what": str(Clearing.EVERYTHING)})
     return _target_only(

@@ -32,6 +32,12 @@ class VolumesPlatform:
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
+    def adds_only(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
+
+    def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        return ()
+
     def surveys(
         self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
     ) -> tuple[UnitWork, ...]:

@@ -1,0 +1,1 @@
+"""MLflow tracking servers: their databases, their addresses, their files."""
