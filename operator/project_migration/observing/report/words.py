@@ -98,6 +98,16 @@ def target_sentence(told: Account) -> str:
     return f"The target was written to since {told.status.first_write_at}; the source was only read."
 
 
+def made_sentences(told: Account) -> Iterator[str]:
+    """Claims that were made for a migration that did not arrive: nobody but a person removes them."""
+    if told.end not in (End.FAILED, End.CANCELLED, End.UNDONE):
+        return
+    empty = ", empty" if told.status.first_write_at is None else ""
+    for claim in told.status.claims:
+        if claim.uid:
+            yield f"Claim {claim.name} was made for this migration and stays{empty}."
+
+
 def workload_sentences(told: Account) -> Iterator[str]:
     for state in WorkloadState:
         names = [workload_words(w) for w in told.status.workloads if w.state is state]
@@ -118,6 +128,7 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
             yield f"{pair.name}: {pair_sentence(pair)}"
         if told.status.result is not None:
             yield f"Proof: {told.status.result.digest}"
+    yield from made_sentences(told)
     yield from (f"Warning: {words}" for words in told.status.warnings)
     for pair in told.pairs:
         for found in pair.left_out:
