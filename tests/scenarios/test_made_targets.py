@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeCluster, FakeHelper, FakeWorkload
+from project_migration.engine.effects import EnsureClaim
 from project_migration.engine.names import Key
 from project_migration.engine.steps.lock import lease_name
 from project_migration.engine.world import ClaimFacts
@@ -18,7 +19,7 @@ from project_migration.model.status import Keeping, State, Status
 from project_migration.reconcile import one_pass
 
 from .surroundings import PACE, STORE, a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
-from .test_crashes import Mortal, live_until_death, stop
+from .test_crashes import Late, Mortal, live_until_death, stop
 from .test_flow import annotated, changed
 
 GI = 2**30
@@ -279,6 +280,27 @@ def test_workloads_and_locks_come_back_wherever_a_person_stops_the_making(how: s
         assert not cluster.helpers
         assert_workloads_are_back(cluster, status if key in cluster.migrations else Status())
     raise AssertionError("it never ended by itself")
+
+
+def test_a_claim_whose_making_arrives_after_the_end_is_empty_and_says_whose_it_was() -> None:
+    cluster = without_target()
+    key = cluster.add(asking())
+    late = Late(cluster)
+    for _ in range(200):
+        before = len(cluster.claims)
+        one_pass(late, key, pace=PACE, now=lambda: cluster.now)
+        if any(isinstance(effect, EnsureClaim) for _, effect in late.on_their_way):
+            break
+        late.deliver_all()
+        cluster.tick()
+    assert len(cluster.claims) == before
+    stop(cluster, key, "cancel")
+    status = run(cluster, key)
+    assert (status.phase, NEW in cluster.claims) == ("Cancelled", False)
+    late.deliver_all()
+    assert cluster.claims[NEW].made_for == cluster.migrations[key].uid
+    assert not cluster.leases
+    assert_workloads_are_back(cluster, status)
 
 
 @pytest.mark.parametrize("seed", range(20))
