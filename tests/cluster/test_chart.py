@@ -304,9 +304,17 @@ def test_the_operator_runs_with_rights_over_the_whole_cluster(here):
 # Requesters. The policy asks with the rights of whoever writes the document.
 
 
-def migration(namespace: str, *, name: str = "m", claims: tuple[str, ...] = ("a", "b"), **spec: object) -> Json:
+def migration(
+    namespace: str,
+    *,
+    name: str = "m",
+    claims: tuple[str, ...] = ("a", "b"),
+    create: Json | None = None,
+    **spec: object,
+) -> Json:
+    made = {} if create is None else {"create": create}
     pairs = [
-        {"name": f"pair-{n}", "source": {"claimName": source}, "target": {"claimName": target}}
+        {"name": f"pair-{n}", "source": {"claimName": source}, "target": {"claimName": target, **made}}
         for n, (source, target) in enumerate(zip(claims[::2], claims[1::2], strict=True))
     ]
     return {
@@ -361,6 +369,8 @@ REQUESTS = {
     ),
     "a workspace that he may not use": ("named-claims", {"workspace": {"claimName": "z"}}, "spec.workspace.claimName"),
     "a workspace to be made": ("named-claims", {"workspace": {"size": "1Gi"}}, "spec.workspace.size"),
+    "a target to be made": ("named-claims", {"create": {}}, "target.create"),
+    "a target to be made, as an editor": ("editor", {"create": {"size": "1Gi"}}, None),
     "a second pair that he may not use": ("named-claims", {"claims": ("a", "b", "c", "z")}, r"pairs\[1\]"),
     "a workload that he may not patch": (
         "named-claims",

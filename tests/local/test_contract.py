@@ -57,4 +57,5 @@ class TestLocal(BackendContract):
             no_workload=WorkloadRef(WorkloadKind.DEPLOYMENT, "ghost"),
             helper=HelperSpec("preflight-data-1-x", request, mounts, Rights.NONE),
             wait=lambda: time.sleep(0.1),
+            makes_claims=False,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from project_migration.backends.fake import FakeBackend, FakeCluster, FakeHelper, FakeWorkload
+from project_migration.engine.effects import EnsureClaim
 from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.step import Pace
 from project_migration.engine.steps.keeping import empty_units
@@ -107,6 +108,9 @@ def watch_invariants(cluster: FakeCluster, what: str, thing: object) -> None:
     """Holds while anything runs: evidence before writes, quiet before copies, each copy alone, honest progress."""
     if what == "runs" and isinstance(thing, FakeHelper):
         _helper_may_run(cluster, thing)
+    if what == "claim made":
+        assert isinstance(thing, tuple)
+        _claim_may_be_made(cluster, *thing)
     if what == "saved":
         assert isinstance(thing, tuple)
         _key, before, after = thing
@@ -172,6 +176,15 @@ def _backup_may_go(status: Status, helper: FakeHelper) -> None:
     assert status.first_write_at is None or status.phase == "Succeeded"
     (mount,) = helper.spec.mounts
     assert (mount.volume.claim_name, mount.volume.sub_path) == ("backup", status.backup.path)
+
+
+def _claim_may_be_made(cluster: FakeCluster, key: Key, effect: EnsureClaim) -> None:
+    """A target's; a workspace is made for preflight itself."""
+    if not effect.stays or key not in cluster.migrations:
+        return
+    done = {s.id for s in cluster.migrations[key].status.steps if s.state is State.SUCCEEDED}
+    ended = cluster.migrations[key].status.finished_at is not None
+    assert ended or {"lock", "preflight", "plan", "quiesce_target"} <= done, "a claim is made too early"
 
 
 def _progress_is_honest(before: Status, after: Status) -> None:

@@ -37,6 +37,7 @@ from project_migration.engine.world import (
     LeaseFacts,
     Migration,
     NamespaceFacts,
+    Offered,
     PodFacts,
     Questions,
     QueueFacts,
@@ -45,6 +46,7 @@ from project_migration.engine.world import (
 )
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.errors import Conflict, Failure, Gone, Reason
+from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Outcome, Progress, Record
 from project_migration.model.status import Status
 
@@ -55,6 +57,8 @@ class Behaviour(StrEnum):
     SUCCEED = "succeed"
     FAIL = "fail"
     FAIL_PASSING = "fail passing"
+    FULL = "full"
+    """There is no room where it writes to."""
     CHANGED = "changed"
     """Something wrote to the source while it was read."""
     DIFFERENT = "different"
@@ -158,12 +162,14 @@ class FakeCluster:
     backups: set[str] = field(default_factory=set)
     """Directories that hold a backup: of a migration, below the claim."""
     refused: dict[str, Failure] = field(default_factory=dict)
+    """What admission says against every helper; under ``claim/NAME`` against that claim."""
     consenting: frozenset[str] = frozenset()
     """Other namespaces that allow migrations from here."""
     denied: dict[str, Failure] = field(default_factory=dict)
     """By name: what is refused in earnest, such as a claim over quota."""
     offered: list[HelperSpec] = field(default_factory=list)
     """What was offered to admission as a dry run."""
+    offered_claims: list[EnsureClaim] = field(default_factory=list)
     events: list[tuple[Key, Announce]] = field(default_factory=list)
     watcher: Watcher | None = None
     """Told of helpers that begin and of saves, for tests that hold invariants against them."""
@@ -193,7 +199,7 @@ class FakeCluster:
         if helper.phase is HelperPhase.ENDING:
             del self.helpers[name]
         elif helper.phase is HelperPhase.PENDING:
-            if self._behaviour(helper) is not Behaviour.NEVER_START:
+            if self._behaviour(helper) is not Behaviour.NEVER_START and self._can_mount(helper):
                 helper.phase = HelperPhase.RUNNING
                 helper.version += 1
                 if helper.spec.request.worker in WRITERS and helper.spec.request.step != "back_up":
@@ -201,6 +207,11 @@ class FakeCluster:
                 self._tell("runs", helper)
         elif helper.phase is HelperPhase.RUNNING:
             self._end(helper)
+
+    def _can_mount(self, helper: FakeHelper) -> bool:
+        """A pod waits for a claim that does not exist."""
+        names = (mount.volume.claim_name for mount in helper.spec.mounts if mount.volume.claim_name)
+        return all(self.claims.get(f"claim/{name}", ClaimFacts(exists=False)).exists for name in names)
 
     def _behaviour(self, helper: FakeHelper) -> Behaviour:
         request = helper.spec.request
@@ -227,7 +238,7 @@ class FakeCluster:
                 return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
-            case Behaviour.FAIL | Behaviour.FAIL_PASSING | Behaviour.DIFFERENT:
+            case Behaviour.FAIL | Behaviour.FAIL_PASSING | Behaviour.DIFFERENT | Behaviour.FULL:
                 return self._failed(helper, behaviour), None
             case Behaviour.OUT_OF_MEMORY:
                 return None, Failure(Reason.HELPER_OUT_OF_MEMORY, "killed for memory")
@@ -269,12 +280,22 @@ class FakeCluster:
 
     def _failed(self, helper: FakeHelper, behaviour: Behaviour) -> Record:
         digest = helper.spec.request.digest
+        if behaviour is Behaviour.FULL:
+            return Record(digest, Outcome.FAILED, str(Reason.NO_SPACE_LEFT), "No space left on device")
         if behaviour is Behaviour.DIFFERENT:
             counts = {**self._record(helper).counts, "different": 2, "verified": 1}
             return Record(digest, Outcome.FAILED, str(Reason.VERIFY_FAILED), "2 different: a, b", counts=counts)
         if behaviour is Behaviour.FAIL_PASSING:
             return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True)
-        return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed")
+        return Record(
+            digest,
+            Outcome.FAILED,
+            str(Reason.COPY_INCOMPLETE),
+            "2 objects failed",
+            counts={"failed": 2},
+            names={"failed": ("models/one", "models/two")},
+            lists={"failed": "lists/failed.txt"},
+        )
 
     def _leave(self, helper: FakeHelper) -> None:
         """What a worker that did well leaves behind, as far as anything here looks at it."""
@@ -294,6 +315,9 @@ class FakeCluster:
     def _tell(self, what: str, thing: object) -> None:
         if self.watcher is not None:
             self.watcher(self, what, thing)
+
+    def made(self, key: Key, effect: EnsureClaim) -> None:
+        self._tell("claim made", (key, effect))
 
     def saved(self, key: Key, before: Status, after: Status) -> None:
         self._tell("saved", (key, before, after))
@@ -367,9 +391,17 @@ class FakeBackend:
         )
         return place(migration.uid, others, self.cluster.limit)
 
-    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
-        self.cluster.offered.extend(specs)
-        return {spec.name: failure for spec in specs for failure in self.cluster.refused.values()}
+    def _refusals(self, specs: Sequence[Offered]) -> Mapping[str, Failure]:
+        helpers = [spec for spec in specs if isinstance(spec, HelperSpec)]
+        claims = [spec for spec in specs if isinstance(spec, EnsureClaim)]
+        self.cluster.offered.extend(helpers)
+        self.cluster.offered_claims.extend(claims)
+        found = {key: failure for key, failure in self.cluster.refused.items() if not key.startswith("claim/")}
+        by_claim = {claim.name: self.cluster.refused.get(f"claim/{claim.name}") for claim in claims}
+        return {
+            **{spec.name: failure for spec in helpers for failure in found.values()},
+            **{name: failure for name, failure in by_claim.items() if failure is not None},
+        }
 
     def _alive(self, lease: FakeLease) -> bool:
         namespace, name, uid = lease.holder.split("/")
@@ -445,7 +477,7 @@ class FakeBackend:
             case EnsureFinalizer() | DropFinalizer():
                 self._finalizer(migration, effect)
             case EnsureClaim(name=name) if name not in self.cluster.denied:
-                self.cluster.claims.setdefault(f"claim/{name}", ClaimFacts(exists=True, uid=self.cluster.next_uid()))
+                self._make_claim(migration, effect)
             case PrepareHelper() | StartHelper() | RemoveHelper():
                 self._apply_helper(migration, effect)
             case HoldWorkload() | ReleaseWorkload():
@@ -454,6 +486,21 @@ class FakeBackend:
                 self._apply_lease(effect)
             case Announce():
                 self.cluster.events.append((migration.key, effect))
+
+    def _make_claim(self, migration: Migration, effect: EnsureClaim) -> None:
+        key, cluster = f"claim/{effect.name}", self.cluster
+        if cluster.claims.get(key, ClaimFacts(exists=False)).exists:
+            return
+        cluster.claims[key] = ClaimFacts(
+            exists=True,
+            uid=cluster.next_uid(),
+            capacity=parse_bytes(effect.size),
+            requested=parse_bytes(effect.size),
+            storage_class=effect.storage_class or "",
+            access_modes=effect.access_modes,
+            made_for=migration.uid,
+        )
+        cluster.made(migration.key, effect)
 
     def _finalizer(self, migration: Migration, effect: EnsureFinalizer | DropFinalizer) -> None:
         found = self.cluster.migrations.get(migration.key)

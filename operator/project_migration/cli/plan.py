@@ -143,8 +143,10 @@ def plans(migration: Migration) -> Iterator[str]:
         yield "Nothing is stopped: see that nothing writes to the source meanwhile (quiesce.workloads)."
     if spec.quiesce.discover:
         yield "quiesce.discover finds nothing on one machine: list what writes there under quiesce.workloads."
-    if spec.backup is not None and spec.backup.waive:
+    if spec.backup is not None and spec.backup.waive is not None:
         yield f"What the target holds is written over ({spec.backup.waive})."
+    elif spec.backup is not None:
+        yield f"What the target holds is kept in {spec.backup.path or f'claim {spec.backup.claim_name}'} before."
     found = estimate(account(migration), spec.transfer)
     if found is not None:
         yield _estimate_words(found)

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import Helper
-from project_migration.model.endpoints import Volume
+from project_migration.model.endpoints import AccessMode, Volume
 from project_migration.model.records import Request
 
 
@@ -84,11 +84,14 @@ class DropFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class EnsureClaim:
-    """Have a claim of the operator's own, unless it exists."""
+    """Have a claim made, unless one of that name exists."""
 
     name: str
     size: str
     storage_class: str | None
+    access_modes: tuple[str, ...] = (AccessMode.READ_WRITE_ONCE,)
+    stays: bool = False
+    """Whether it outlives the migration's object, as a target does and a workspace does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack, Settle
 from project_migration.engine.steps.lock import Lock
+from project_migration.engine.steps.make_target import MakeTarget
 from project_migration.engine.steps.plan import Plan
 from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
@@ -43,6 +44,7 @@ MIGRATE: tuple[Step, ...] = (
     Preflight(),  # everything that can be known is in order
     Plan(),  # what would move is written down
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
+    MakeTarget(),  # claims that the document wants made are there
     BackUp(),  # what the target holds lies in the backup
     ProveBackup(),  # and was read back; what a rollback can rest on is written down
     PreCopy(),  # most of it is on the target, while users still work on the source

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.model.document import Side, Spec
-from project_migration.model.endpoints import Volume
+from project_migration.model.endpoints import NewClaim, Volume
 from project_migration.model.errors import Failure
 from project_migration.model.records import Record
 
@@ -23,6 +23,8 @@ class VolumeUse:
     unit: str
     side: Side
     volume: Volume
+    create: NewClaim | None = None
+    """How a target's claim is made when there is none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,11 @@ class Platform(Protocol):
     def adds_only(self, spec: Spec) -> frozenset[str]:
         """Units that change nothing of what their target holds, and whose restore takes away what they added."""
 
-    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        """Looks at what is there, without writing; and whether each backing has room for what the target holds."""
+    def surveys(
+        self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
+    ) -> tuple[UnitWork, ...]:
+        """Looks at what is there, without writing; and whether each backing has room for what the target holds.
+        ``unmade``: units whose target is still to be made, so that there is only a source to look at."""
 
     def judge_survey(
         self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()

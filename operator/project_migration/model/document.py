@@ -22,6 +22,7 @@ from project_migration.model.endpoints import (
     Name,
     Pattern,
     Quantity,
+    TargetVolume,
     Token,
     UnitName,
     Volume,
@@ -54,8 +55,9 @@ class VolumePair(Model):
     """What the pair is called in status, helper names and the report."""
     source: Volume
     """Where the files are. It is only read."""
-    target: Volume
-    """Where the files go. It has to be empty, unless backup.waive says in words why nothing there is needed."""
+    target: TargetVolume
+    """Where the files go. It has to be empty, unless backup names a place for what it holds, or
+    waives that in words."""
     include: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
     """Only what matches one of these patterns (gitignore semantics); everything when empty."""
     exclude: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()

@@ -78,6 +78,45 @@ class Volume(Model):
     )
 
 
+class AccessMode(StrEnum):
+    """As of a PersistentVolumeClaim; those with which a target can be written to."""
+
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_WRITE_MANY = "ReadWriteMany"
+    READ_WRITE_ONCE_POD = "ReadWriteOncePod"
+
+
+class NewClaim(Model):
+    """A claim that the operator makes, when there is none of that name. What is left out is as the source's is."""
+
+    storage_class_name: Name | None = None
+    """Its storage class. Left out, it is the source claim's, or the cluster's default where that has none."""
+    size: Quantity | None = None
+    """Its size. Left out, it is what the source claim has or asks for, whichever is more, and never less than what
+    moves takes."""
+    access_modes: Annotated[tuple[AccessMode, ...], Field(max_length=3)] = ()
+    """How it may be mounted. Left out, it is as the source claim may be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.accessModes) || self.accessModes.size() < 2"
+                " || self.accessModes.all(mode, mode != 'ReadWriteOncePod')",
+                "ReadWriteOncePod goes with no other mode",
+                ".accessModes",
+            ),
+        )
+    )
+
+
+class TargetVolume(Volume):
+    """A directory that is written to."""
+
+    create: NewClaim | None = None
+    """Have the claim made when there is none of that name. On one machine a directory that is missing is always
+    made."""
+
+
 #: A name or an address, in RE2's words: letters, digits, dashes and dots, or two colons at least.
 HOST = r"^([A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$"
 

@@ -18,6 +18,9 @@ class Reason(StrEnum):
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     PRIVILEGE_DENIED = "PrivilegeDenied"
     CLAIM_NOT_FOUND = "ClaimNotFound"
+    CLAIM_NOT_MADE = "ClaimNotMade"
+    CLAIM_TAKEN = "ClaimTaken"
+    STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound"
     CLAIM_LOST = "ClaimLost"
     CLAIM_IN_USE = "ClaimInUse"
     CLAIM_NOT_MOUNTABLE = "ClaimNotMountable"
@@ -89,7 +92,12 @@ REMEDIES: dict[Reason, str] = {
     " migration.mlops.dev/allow-from=<this namespace>.",
     Reason.PRIVILEGE_DENIED: "Let an administrator label the namespace"
     " migration.mlops.dev/privileged-helpers=true, or set ownership.mode to Helper.",
-    Reason.CLAIM_NOT_FOUND: "Create the claim, or correct claimName.",
+    Reason.CLAIM_NOT_FOUND: "Create the claim, or correct claimName; a target's is made on request (target.create).",
+    Reason.CLAIM_NOT_MADE: "Change what the message names (quota, limit range, the target's create), or create the"
+    " claim yourself; then retry.",
+    Reason.CLAIM_TAKEN: "Somebody else made or took the target's claim meanwhile: retry, and it is looked at like any"
+    " target that exists.",
+    Reason.STORAGE_CLASS_NOT_FOUND: "Correct storageClassName under target.create, or leave it out.",
     Reason.CLAIM_LOST: "The claim's volume is gone: restore the volume, or name another claim.",
     Reason.CLAIM_IN_USE: "List the workload under quiesce.workloads, set quiesce.discover, or stop the pod.",
     Reason.CLAIM_NOT_MOUNTABLE: "Release the claim from the node or pod that holds it, or use one that"

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from project_migration.model import database_rules, endpoints, mlflow, mlflow_rules
 from project_migration.model import document as models
 from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, VolumePair, Volumes
-from project_migration.model.endpoints import Volume
+from project_migration.model.endpoints import AccessMode, NewClaim, Volume
 from project_migration.model.errors import DocumentError
 from project_migration.model.mentions import volumes
 from project_migration.model.places import overlap, place, volume
@@ -110,6 +110,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
         yield from _patterns(where, pair)
     yield from _unique_names(spec.volumes)
     yield from _separate(pairs)
+    yield from _to_be_made(pairs)
     yield from database_rules.check(spec)
 
 
@@ -172,6 +173,21 @@ def _cutover(spec: Spec) -> Iterator[str]:
         yield "spec.cutover.at: mode At needs a moment in at"
     if cutover.at is not None and cutover.not_after is not None and cutover.not_after <= cutover.at:
         yield "spec.cutover.notAfter: the window's end must lie after cutover.at"
+
+
+def _to_be_made(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
+    """Pairs with one target claim may say once how it is made, or the same each time."""
+    said: dict[str, tuple[int, NewClaim]] = {}
+    for position, pair in enumerate(pairs):
+        create, name = pair.target.create, pair.target.claim_name
+        if create is None or name is None:
+            continue
+        where = f"spec.volumes.pairs[{position}].target.create"
+        if len(create.access_modes) > 1 and AccessMode.READ_WRITE_ONCE_POD in create.access_modes:
+            yield f"{where}.accessModes: ReadWriteOncePod goes with no other mode"
+        first, known = said.setdefault(name, (position, create))
+        if known != create:
+            yield f"{where}: pairs[{first}] has claim {name} made otherwise: say the same in both, or say it once"
 
 
 def _patterns(where: str, pair: VolumePair) -> Iterator[str]:

@@ -172,6 +172,19 @@ class PlannedUnit(StatusModel):
     """Of a database: the target's major version, which is that of its helpers' client tools until the next plan."""
 
 
+class ClaimStatus(StatusModel):
+    """A target claim that the document wants made."""
+
+    name: Short
+    size: Short
+    """A quantity."""
+    storage_class: Short = ""
+    """Empty: the cluster's default."""
+    access_modes: Annotated[tuple[Short, ...], Field(max_length=3)] = ()
+    uid: Short = ""
+    """Of the claim, once it is made and locked; empty until then."""
+
+
 class Result(StatusModel):
     """What arrived, and the proof of it."""
 
@@ -254,6 +267,8 @@ class Status(StatusModel):
     progress: Progress = Progress()
     workloads: Annotated[tuple[WorkloadStatus, ...], Field(max_length=100)] = ()
     plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
+    claims: Annotated[tuple[ClaimStatus, ...], Field(max_length=50)] = ()
+    """Target claims that are to be made in this round, or were made in it."""
     locks: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""

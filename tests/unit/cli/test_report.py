@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from project_migration.model.status import ClaimStatus
 from project_migration.observing.report import render
 from project_migration.observing.report.account import account
 from project_migration.observing.report.estimate import estimate
@@ -141,6 +143,20 @@ def test_the_time_the_source_s_workloads_were_down_is_told() -> None:
     told = account(samples.succeeded())
     assert told.downtime == 358, "the target's, which may rest for days before a cut-over, are no stop for users"
     assert "Workloads rested for 5m 58s." in list(end_sentences(told))
+
+
+def test_a_claim_that_was_made_for_nothing_is_told() -> None:
+    made = (ClaimStatus(name="data-new", size="10Gi", uid="u"), ClaimStatus(name="other", size="1Gi"))
+    for end, first_write, words in (
+        (samples.failed(), None, "Claim data-new was made for this migration and stays, empty."),
+        (samples.failed(), "2026-03-01T00:00:00Z", "Claim data-new was made for this migration and stays."),
+    ):
+        status = end.status.model_copy(update={"claims": made, "first_write_at": first_write})
+        told = [line for line in end_sentences(account(replace(end, status=status))) if line.startswith("Claim ")]
+        assert told == [words]
+    status = samples.succeeded().status.model_copy(update={"claims": made})
+    arrived = end_sentences(account(replace(samples.succeeded(), status=status)))
+    assert not [line for line in arrived if line.startswith("Claim ")], "it is what was wanted"
 
 
 @pytest.mark.parametrize("seconds", [1, 9, 59, 300, 4000, 90_000, 2_000_000])

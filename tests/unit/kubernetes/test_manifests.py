@@ -249,6 +249,14 @@ def test_a_claim_of_our_own_takes_the_default_class_unless_one_is_named() -> Non
     assert named["spec"]["storageClassName"] == "fast"
 
 
+def test_a_target_that_is_made_says_for_whom_and_outlives_its_migration() -> None:
+    effect = EnsureClaim("new", "5Gi", "fast", ("ReadWriteMany", "ReadWriteOnce"), stays=True)
+    made = manifests.claim(effect, a_migration())
+    assert made["spec"]["accessModes"] == ["ReadWriteMany", "ReadWriteOnce"]
+    assert made["metadata"]["labels"]["migration.mlops.dev/uid"] == UID
+    assert "ownerReferences" not in made["metadata"], "what a team has moved goes with no object of ours"
+
+
 def test_a_helper_whose_name_is_too_long_is_never_made() -> None:
     with pytest.raises(ValueError, match="longer than 63"):
         job(a_helper(name="x" * 64), a_migration(), some_settings())

@@ -189,8 +189,8 @@ def owner_reference(migration: Migration) -> Json:
 
 
 def claim(effect: EnsureClaim, migration: Migration) -> Json:
-    """A workspace of our own; it goes with the migration."""
-    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": effect.size}}}
+    """A workspace of our own goes with the migration; a target stays, whatever becomes of the migration."""
+    spec: Json = {"accessModes": list(effect.access_modes), "resources": {"requests": {"storage": effect.size}}}
     if effect.storage_class is not None:
         spec["storageClassName"] = effect.storage_class
     return {
@@ -201,7 +201,7 @@ def claim(effect: EnsureClaim, migration: Migration) -> Json:
             "namespace": migration.key.namespace,
             "labels": {MANAGED_BY: OPERATOR, UID: migration.uid, NAME: label_value(migration.key.name)},
             "annotations": {NAME: migration.key.name},
-            "ownerReferences": [owner_reference(migration)],
+            **({} if effect.stays else {"ownerReferences": [owner_reference(migration)]}),
         },
         "spec": spec,
     }

@@ -32,7 +32,7 @@ from project_migration.engine.effects import (
     volume_key,
 )
 from project_migration.engine.names import Key
-from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Questions, World
+from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Offered, Questions, World
 from project_migration.model import mentions
 from project_migration.model.document import Document
 from project_migration.model.errors import DocumentError, Failure, Gone
@@ -111,8 +111,8 @@ class LocalBackend:
         )
         return world.with_refusals(questions, self._refusals)
 
-    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
-        found = {spec.name: self.helpers.refuse(spec) for spec in specs}
+    def _refusals(self, specs: Sequence[Offered]) -> Mapping[str, Failure]:
+        found = {spec.name: self.helpers.refuse(spec) for spec in specs if isinstance(spec, HelperSpec)}
         return {name: failure for name, failure in found.items() if failure is not None}
 
     def apply(self, migration: Migration, effects: Sequence[Effect]) -> None:  # noqa: ARG002 - as above

@@ -16,10 +16,11 @@ from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
 from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
 from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
-from project_migration.engine.units import first_units, round_of, run_units
+from project_migration.engine.units import Judge, first_units, judge_by_outcome, round_of, run_units
 from project_migration.engine.world import Questions
 from project_migration.model.document import AfterSuccess
 from project_migration.model.errors import Failure, Reason
+from project_migration.model.records import Record
 from project_migration.model.status import (
     WARNINGS_LIMIT,
     BackupStatus,
@@ -86,7 +87,17 @@ class BackUp:
 
     def advance(self, context: Context) -> Outcome:
         works = platform_of(context).backups(context.spec, places_of(context))
-        return _run(context, context.step(self.id), works, nothing="nothing has to be kept")
+        return _run(context, context.step(self.id), works, nothing="nothing has to be kept", judge=_judge_backup)
+
+
+def _judge_backup(unit: str, record: Record) -> tuple[Failure, ...]:
+    """How large a dump becomes is known once it is written: what is full then is the backup, and not the target."""
+    return tuple(
+        Failure(Reason.BACKUP_TOO_SMALL, f"the backup's place has no room left: {failure.message}")
+        if failure.reason is Reason.NO_SPACE_LEFT
+        else failure
+        for failure in judge_by_outcome(unit, record)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,14 +312,20 @@ def _to_come_back(workload: WorkloadStatus) -> WorkloadStatus:
     return workload.model_copy(update={"state": WorkloadState.DOWN, "after_success": AfterSuccess.RESTORE})
 
 
-def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...], nothing: str = "") -> Outcome:
+def _run(
+    context: Context,
+    step: StepStatus,
+    works: tuple[UnitWork, ...],
+    nothing: str = "",
+    judge: Judge = judge_by_outcome,
+) -> Outcome:
     """As other steps' units, but a failed one ends nothing before the others have ended too."""
     if not works:
         return Outcome.done(context.status, nothing)
     if not step.units:
         begun = step.model_copy(update={"units": first_units(context, works)})
         return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
-    outcome = run_units(context, step, works)
+    outcome = run_units(context, step, works, judge)
     status = with_step(context.status, step.model_copy(update={"units": outcome.units}))
     if not outcome.all_done:
         return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from project_migration.engine.claims import sized, unmade, words
 from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.step import Context, Outcome, View
-from project_migration.engine.steps.preflight import platform_of
+from project_migration.engine.steps.preflight import joined, platform_of
 from project_migration.engine.windows import too_long_for_window
 from project_migration.engine.world import Questions
 from project_migration.model.quantities import human_bytes
@@ -33,8 +34,12 @@ class Plan:
         units = (unit for unit in context.step("preflight").units if unit.name in names)
         planned = tuple(_planned(unit, unit.name in adding) for unit in units)
         items, size = sum(unit.items for unit in planned), sum(unit.bytes for unit in planned)
+        claims, too_small = sized(context, context.step("preflight").units)
+        if too_small:
+            return Outcome.fail(context.status, joined(too_small))
+        status = context.status.model_copy(update={"plan": planned, "claims": claims})
         message = f"{items} objects, {human_bytes(size)} would move"
-        status = context.status.model_copy(update={"plan": planned})
+        message += "".join(f"; {words(claim)}, would be made" for claim in unmade(status))
         doubt = too_long_for_window(context, items, size)
         if doubt:
             status = status.model_copy(update={"warnings": (*status.warnings, doubt)[:WARNINGS_LIMIT]})

@@ -119,6 +119,16 @@ def backup_sentences(told: Account) -> Iterator[str]:
         yield f"{where} until a person removes it."
 
 
+def made_sentences(told: Account) -> Iterator[str]:
+    """Claims that were made for a migration that did not arrive: nobody but a person removes them."""
+    if told.end not in (End.FAILED, End.CANCELLED, End.UNDONE):
+        return
+    empty = ", empty" if told.status.first_write_at is None else ""
+    for claim in told.status.claims:
+        if claim.uid:
+            yield f"Claim {claim.name} was made for this migration and stays{empty}."
+
+
 def workload_sentences(told: Account) -> Iterator[str]:
     for state in WorkloadState:
         names = [workload_words(w) for w in told.status.workloads if w.state is state]
@@ -143,6 +153,7 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
         yield "To have it carried out again, give a new text in spec.force."
     yield from backup_sentences(told)
     yield from (f"Refused: {refusal.message}" for refusal in told.status.refused)
+    yield from made_sentences(told)
     yield from (f"Warning: {words}" for words in told.status.warnings)
     for pair in told.pairs:
         for found in pair.left_out:

@@ -10,7 +10,7 @@ from typing import Any
 from project_migration.engine.effects import Mount, volume_key
 from project_migration.engine.platform import UnitWork
 from project_migration.model.document import Spec, VolumePair
-from project_migration.model.endpoints import Volume
+from project_migration.model.endpoints import TargetVolume, Volume
 from project_migration.model.mlflow import ARTIFACTS, Artifacts, SqliteFile
 from project_migration.model.quantities import parse_bytes
 from project_migration.platforms.mlflow.requests import mlflow_of
@@ -23,7 +23,8 @@ def pairs(spec: Spec) -> tuple[VolumePair, ...]:
     source, target = mlflow.source.artifacts, mlflow.target.artifacts
     if mlflow.select.metadata_only or source is None or target is None:
         return ()
-    pair = VolumePair(name=ARTIFACTS, source=_plain(source), target=_plain(target), exclude=tuple(_databases(spec)))
+    goes_to = TargetVolume(**_plain(target).model_dump())
+    pair = VolumePair(name=ARTIFACTS, source=_plain(source), target=goes_to, exclude=tuple(_databases(spec)))
     return (pair,)
 
 

@@ -37,7 +37,12 @@ class MlflowPlatform:
     def adds_only(self, spec: Spec) -> frozenset[str]:
         return frozenset() if _by_database(spec) else frozenset({TRACKING})
 
-    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+    def surveys(
+        self,
+        spec: Spec,
+        backings: Sequence[Backing],
+        unmade: frozenset[str] = frozenset(),  # noqa: ARG002 - its targets exist
+    ) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
             return (api.survey(spec),)
         kept = keeping.surveys(spec, files.pairs(spec), backings)

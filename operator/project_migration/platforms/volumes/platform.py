@@ -26,7 +26,7 @@ class VolumesPlatform:
             for pair in _pairs(spec)
             for use in (
                 VolumeUse(pair.name, Side.SOURCE, pair.source),
-                VolumeUse(pair.name, Side.TARGET, pair.target),
+                VolumeUse(pair.name, Side.TARGET, pair.target, pair.target.create),
             )
         )
 
@@ -42,8 +42,10 @@ class VolumesPlatform:
     def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
         return ()
 
-    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        return (*_surveys(spec), *databases.surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
+    def surveys(
+        self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
+    ) -> tuple[UnitWork, ...]:
+        return (*_surveys(spec, unmade), *databases.surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
 
     def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return (*keeping.backups(spec, _pairs(spec), backings), *databases.backups(spec, backings))
@@ -136,10 +138,10 @@ class VolumesPlatform:
         return pairs + databases.checks(spec, digests)
 
 
-def _surveys(spec: Spec) -> tuple[UnitWork, ...]:
+def _surveys(spec: Spec, unmade: frozenset[str]) -> tuple[UnitWork, ...]:
     return tuple(
         # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
-        UnitWork(pair.name, "survey", _mounts(pair, write=True), _common(spec, pair))
+        UnitWork(pair.name, "survey", _mounts(pair, write=True)[: 1 if pair.name in unmade else 2], _common(spec, pair))
         for pair in _pairs(spec)
     )
 
