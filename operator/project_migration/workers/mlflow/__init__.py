@@ -1,0 +1,1 @@
+"""Programs inside helpers that move MLflow tracking servers."""
