@@ -44,11 +44,16 @@ def run(script: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def upgrade(uri: str) -> None:
-    """Makes MLflow's tables in a database, as its server does at its first start; ``uri`` is SQLAlchemy's."""
-    code = "import sys; from mlflow.store.db.utils import _safe_initialize_tables as make, create_sqlalchemy_engine"
-    code += "; make(create_sqlalchemy_engine(sys.argv[1]))"
-    argv = (python(), "-c", code, uri)
+def initialise(uri: str, artifacts: str) -> None:
+    """Makes a database as MLflow's server does at its first start: its tables, and the experiment ``Default``.
+
+    ``uri``: SQLAlchemy's; ``artifacts``: what the server calls its artifact root.
+    """
+    code = (
+        "import sys; from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore;"
+        " SqlAlchemyStore(sys.argv[1], sys.argv[2])"
+    )
+    argv = (python(), "-c", code, uri, artifacts)
     done = subprocess.run(
         argv, check=False, capture_output=True, text=True, timeout=SCRIPT_SECONDS, env=environment(), cwd="/"
     )
@@ -67,9 +72,7 @@ def serving(backend: str, artifacts: Path, scratch: Path) -> Iterator[str]:
     scratch.mkdir(parents=True, exist_ok=True)
     address = f"http://127.0.0.1:{port}"
     with (scratch / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            argv, stdout=log, stderr=log, cwd=scratch, env=environment(), start_new_session=True
-        )
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=scratch, env=environment(), start_new_session=True)
     try:
         _wait(process, address, scratch / "server.log")
         yield address

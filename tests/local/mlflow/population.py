@@ -158,7 +158,7 @@ def others(client: MlflowClient, ids: dict[str, str], made: dict[str, Any]) -> l
         from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
 
         event = WebhookEvent(WebhookEntity.MODEL_VERSION, WebhookAction.CREATED)
-        made["webhook"] = client.create_webhook("hook", "https://example.com/hook", [event]).webhook_id
+        made["webhook"] = client.create_webhook("hook", "https://93.184.216.34/hook", [event]).webhook_id
 
     def scorer() -> None:
         from mlflow.genai.scorers import Guidelines

@@ -1,8 +1,8 @@
 """What is moved and what it is called there: written by ``arrange``, read by ``copy`` and ``verify``.
 
 ``mlflow/arrangement.json`` in the workspace says it in short, ``mlflow/arrangement.db`` (SQLite) holds one row an
-object that is chosen, so that memory does not grow with their number. Where everything goes into an empty database, objects
-are not listed: ``whole``.
+object that is chosen, so that memory does not grow with their number. Where everything goes into an empty database,
+objects are not listed: ``whole``.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Params: ``target`` as for ``mlflow.database.survey``; ``what``: ``Everything`` takes back all that this migration
 brought, and leaves the database as its server made it; ``Unfinished`` what was not completed (nothing is ever half
-there, so only an empty table for the note may be); ``Note`` removes the note, when all is done and proved. A target that
-was in use is refused for ``Everything``: its own rows are among ours, and its backup is what brings it back. Nothing of
-another migration is touched. Counts: ``takenBack`` 0 or 1, ``rows``.
+there, so only an empty table for the note may be); ``Note`` removes the note, when all is done and proved. A target
+that was in use is refused for ``Everything``: its own rows are among ours, and its backup is what brings it back.
+Nothing of another migration is touched. Counts: ``takenBack`` 0 or 1, ``rows``.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Loader:
         number = 0
         for where in plan.slices(actions):
             if plan.plain and isinstance(self._source, PostgresStore) and isinstance(self._target, PostgresStore):
-                count = self._between_postgres(plan, where)
+                count = self._between_postgres(self._source, self._target, plan, where)
                 self._told(count)
             else:
                 count = self._target.insert(plan.target, plan.columns, self._paced(plan.read(self._source, where)))
@@ -114,11 +114,10 @@ class Loader:
             yield chunk
             self._told(len(chunk))
 
-    def _between_postgres(self, plan: TablePlan, where: Where | None) -> int:
+    def _between_postgres(
+        self, source: PostgresStore, target: PostgresStore, plan: TablePlan, where: Where | None
+    ) -> int:
         """The servers' own text, which Python only passes on."""
-        source, target = self._source, self._target
-        assert isinstance(source, PostgresStore)
-        assert isinstance(target, PostgresStore)
         statement = source.copy_out(plan.source, plan.columns, where, plan.condition)
         for value in where.values if where else ():
             # COPY takes no parameters

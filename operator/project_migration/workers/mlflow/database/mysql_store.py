@@ -129,7 +129,7 @@ def _connect(endpoint: Endpoint) -> Any:
             host=endpoint.host,
             port=endpoint.port,
             user=endpoint.user,
-            password=endpoint.password,
+            password=endpoint.password.encode(),  # of a text PyMySQL would make Latin-1
             database=endpoint.database,
             charset="utf8mb4",
             connect_timeout=CONNECT_SECONDS,

@@ -1,7 +1,7 @@
 """What a copy leaves in a database that it wrote to: whose work it is, and what was there before.
 
-The note is written in the transaction of the rows, so there is one exactly when they are there. On PostgreSQL it lies in
-the schema that the PostgreSQL workers use for theirs, elsewhere in a table of its own: MLflow looks only for the
+The note is written in the transaction of the rows, so there is one exactly when they are there. On PostgreSQL it lies
+in the schema that the PostgreSQL workers use for theirs, elsewhere in a table of its own: MLflow looks only for the
 tables that it knows (``mlflow/store/db/utils.py``, ``_all_tables_exist``).
 """
 

@@ -123,10 +123,9 @@ class PostgresStore(Store):
     def advance(self, experiments: Table) -> None:
         for (sequence,) in self._sequence():
             place, key = self.place(experiments.name), self.quote("experiment_id")
-            highest = f"(SELECT greatest(max({key}), 1) FROM {place})"  # noqa: S608
-            self.rows(
-                f"SELECT pg_catalog.setval(?, greatest({highest}, (SELECT last_value FROM {sequence})))", sequence
-            )  # noqa: S608
+            highest = self.rows(f"SELECT coalesce(max({key}), 1) FROM {place}")[0][0]  # noqa: S608 - quoted names
+            position = self.rows(f"SELECT last_value FROM {sequence}")[0][0]  # noqa: S608 - the server's own word
+            self.rows("SELECT pg_catalog.setval(?, ?)", sequence, max(highest, position, 1))
 
     def number_is_ahead(self) -> bool:
         for (sequence,) in self._sequence():

@@ -63,7 +63,7 @@ class Proof:
 
 
 class Prover:
-    """``named`` hears of each row that is not as it should be: ``missing``, ``different`` or ``extra``, and its name."""
+    """``named`` hears of each row that is not as it should be: ``missing``, ``different`` or ``extra``, and which."""
 
     def __init__(
         self, source: Store, target: Store, scratch: Path, told: Told, named: Callable[[str, str], None]

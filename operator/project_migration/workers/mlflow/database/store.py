@@ -102,7 +102,7 @@ class Store(ABC):
         """A table's name as it stands in statements."""
         return self.quote(table)
 
-    def advance(self, experiments: Table) -> None:
+    def advance(self, experiments: Table) -> None:  # noqa: B027 - where there is something to do
         """Lets the server's next experiment come after those that were inserted. SQLite and InnoDB see to it."""
 
     def number_is_ahead(self) -> bool:

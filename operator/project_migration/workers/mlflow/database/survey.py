@@ -9,8 +9,8 @@ when the look was taken, whatever it saw. Facts::
     selected: {whole, objects: {kind: number}, renumbered}
     problems: {found: [{reason, message, passing}], count}
 
-Counts: ``problems``, ``targetEmpty``, ``rows``, ``bytes`` (a guess), and of each kind of object. The list ``outside`` in
-the workspace names artifact locations below no known root, ``skipped`` what stays behind though it was asked for.
+Counts: ``problems``, ``targetEmpty``, ``rows``, ``bytes`` (a guess), and of each kind of object. The list ``outside``
+in the workspace names artifact locations below no known root, ``skipped`` what stays behind though it was asked for.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Worker ``mlflow.database.verify``: both databases read anew; what should be there against what is.
 
-Params ``source`` and ``target`` as for ``mlflow.database.survey``. Reads what ``arrange`` left. Compared are the rows of
-every table that is moved, by count and content; besides, on the target: rows without parents, latest metrics against the
-metrics, and whether the next experiment gets a number that is free.
+Params ``source`` and ``target`` as for ``mlflow.database.survey``. Reads what ``arrange`` left. Compared are the rows
+of every table that is moved, by count and content; besides, on the target: rows without parents, latest metrics against
+the metrics, and whether the next experiment gets a number that is free.
 
-Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are not
-the latest, more than on the source). Facts ``tables``: rows on the target by table. Lists ``missing``, ``different`` and
-``extra`` name rows. The digest is over the content of all tables as they are on the target.
+Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are
+not the latest, more than on the source). Facts ``tables``: rows on the target by table. Lists ``missing``,
+``different`` and ``extra`` name rows. The digest is over the content of all tables as they are on the target.
 """
 
 from __future__ import annotations
