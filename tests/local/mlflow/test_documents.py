@@ -50,8 +50,9 @@ class Site:
     @staticmethod
     def server(base: Base, artifacts: Path) -> dict[str, Any]:
         artifacts.mkdir(parents=True, exist_ok=True)
-        backend: dict[str, Any] = {"sqlite": {"path": str(base.root), "file": base.backend["file"]}}
-        if base.root is None:
+        if base.root is not None:
+            backend: dict[str, Any] = {"sqlite": {"path": str(base.root), "file": base.backend["file"]}}
+        else:
             named = {name: base.backend[name] for name in ("host", "port", "database")}
             backend = {base.backend["kind"]: named, "credentialsRef": {"name": "login"}}
         return {"backend": backend, "artifacts": {"path": str(artifacts)}}
@@ -105,7 +106,8 @@ def in_use(site: Site) -> None:
         "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, workspace)"
         " VALUES (1, 'theirs', 'mlflow-artifacts:/1', 'active', 'default')",
         "INSERT INTO runs (run_uuid, name, status, source_type, lifecycle_stage, artifact_uri, experiment_id,"
-        f" start_time) VALUES ('{run}', 'theirs', 'FINISHED', 'UNKNOWN', 'active', 'mlflow-artifacts:/1/{run}/artifacts', 1, 1)",
+        " start_time)"
+        f" VALUES ('{run}', 'theirs', 'FINISHED', 'UNKNOWN', 'active', 'mlflow-artifacts:/1/{run}/artifacts', 1, 1)",
     )
     place = artifacts / "1" / run / "artifacts"
     place.mkdir(parents=True)
