@@ -1,4 +1,5 @@
-"""MLflow: a tracking server, or a chosen part of it, moves to another one.
+"""MLflow tracking servers: their databases, their addresses, their files.
 
-``api`` speaks REST to both servers, ``archive`` reads and writes the directory layout of mlflow-export-import.
+``database`` moves rows from database to database, ``artifacts`` the files beside them; ``api`` speaks REST to both
+servers, and ``archive`` reads and writes the directory layout of mlflow-export-import.
 """
