@@ -1,9 +1,13 @@
-"""What a source holds: every kind of object that the interface gives, with the awkward ones."""
+"""What a source holds: every kind of object that the interface gives, with the awkward ones.
+
+A program for the environment that has MLflow: ``population.py ADDRESS`` prints what it made, as JSON.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import requests
@@ -208,3 +212,7 @@ def _dataset(maker: Maker, experiment: str) -> str:
     records = [{"inputs": {"q": str(i)}, "expectations": {"a": str(i * i)}} for i in range(5)]
     maker.post(f"3.0/mlflow/datasets/{made}/records", {"dataset_id": made, "records": json.dumps(records)})
     return str(made)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(fill(sys.argv[1], MlflowClient(sys.argv[1])))))

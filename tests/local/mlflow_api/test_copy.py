@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from mlflow import MlflowClient
 
 from tests.local.mlflow_api.case import Case
-from tests.local.mlflow_api.conftest import Servers
-from tests.local.mlflow_api.servers import ADMIN, PASSWORD
+from tests.local.mlflow_api.conftest import ADMIN, PASSWORD, Servers
 
 EVERYTHING: dict[str, Any] = {
     "experiments": {"include": ["*"], "lifecycle": "All"},
@@ -35,12 +31,17 @@ def moved(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Case:
     return case
 
 
-def _run(client: MlflowClient, source: str) -> Any:
-    names = ("vision/a", "other ünïcode", "gone")
-    ids = [one.experiment_id for one in client.search_experiments(view_type=3) if one.name in names]
-    found = client.search_runs(ids, f"tags.`project_migration.source_run_id` = '{source}'", run_view_type=3)
-    assert len(found) == 1
-    return found[0]
+NAMES = ("vision/a", "other ünïcode", "gone")
+
+
+@pytest.fixture(scope="module")
+def seen(servers: Servers, moved: Case, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The target, with MLflow's own client; runs by the source's ids."""
+    found = servers.look(servers.target, tmp_path_factory.mktemp("seen"))
+    found["runs"] = {
+        run["tags"]["project_migration.source_run_id"]: run | {"id": i} for i, run in found["runs"].items()
+    }
+    return found
 
 
 def test_everything_arrives_and_is_proved(moved: Case) -> None:
@@ -56,63 +57,50 @@ def test_everything_arrives_and_is_proved(moved: Case) -> None:
 
 
 def test_the_real_client_finds_times_status_user_history_and_files(
-    servers: Servers, moved: Case, tmp_path: Path
+    servers: Servers, seen: dict[str, Any], tmp_path: Path
 ) -> None:
-    client, here = servers.client, MlflowClient(servers.source.url)
-    source = here.get_run(servers.population.runs["first"])
-    run = _run(client, source.info.run_id)
-    for name in ("status", "start_time", "end_time", "user_id", "run_name", "lifecycle_stage"):
-        assert getattr(source.info, name) == getattr(run.info, name)
-    assert source.data.params == run.data.params
-    own = {key: value for key, value in run.data.tags.items() if not key.startswith("project_migration.")}
-    assert source.data.tags == own
-    history = client.get_metric_history(run.info.run_id, "accuracy")
-    assert [(i / 7, 1_000 + i, i) for i in range(2_300)] == [(m.value, m.timestamp, m.step) for m in history]
-    assert math.isnan(run.data.metrics["odd/nan"])
-    assert len(client.get_metric_history(run.info.run_id, "odd/twice")) == 2
-    place = client.download_artifacts(run.info.run_id, "deep", str(tmp_path))
-    assert [path.name for path in Path(place).rglob("*") if path.is_file()] == ["fü ?.bin"]
+    source = servers.look(servers.source, tmp_path)["runs"]
+    for identity, here in source.items():
+        there = seen["runs"][identity]
+        assert here["info"] | {"experiment_id": ""} == there["info"] | {"experiment_id": ""}
+        assert here["params"] == there["params"]
+        assert here["histories"] == there["histories"]
+        assert here["files"] == there["files"]
+    first = servers.population.runs["first"]
+    assert len(seen["runs"][first]["histories"]["accuracy"]) == 2300
+    assert seen["runs"][first]["files"] == ["deep/er/still/fü ?.bin", "empty.txt", "large.bin", "note.txt"]
+    own = {key: value for key, value in seen["runs"][first]["tags"].items() if not key.startswith("project_migration.")}
+    assert source[first]["tags"] == own
 
 
-def test_nested_runs_deleted_ones_and_missing_parents_are_as_they_were(servers: Servers, moved: Case) -> None:
-    client, runs = servers.client, servers.population.runs
-    child = _run(client, runs["child"])
-    assert _run(client, runs["parent"]).info.run_id == child.data.tags["mlflow.parentRunId"]
-    orphan = _run(client, runs["orphan"])
-    assert "mlflow.parentRunId" not in orphan.data.tags
-    assert orphan.data.tags["project_migration.source_parent_run_id"] == "f" * 32
-    assert _run(client, runs["deleted"]).info.lifecycle_stage == "deleted"
-    assert _run(client, runs["running"]).info.status == "RUNNING"
-    assert _run(client, runs["running"]).info.end_time is None
-    gone = client.get_experiment_by_name("gone")
-    assert gone is not None
-    assert gone.lifecycle_stage == "deleted"
+def test_nested_runs_deleted_ones_and_missing_parents_are_as_they_were(servers: Servers, seen: dict[str, Any]) -> None:
+    runs = {name: seen["runs"][identity] for name, identity in servers.population.runs.items()}
+    assert runs["parent"]["id"] == runs["child"]["tags"]["mlflow.parentRunId"]
+    assert "mlflow.parentRunId" not in runs["orphan"]["tags"]
+    assert runs["orphan"]["tags"]["project_migration.source_parent_run_id"] == "f" * 32
+    assert runs["deleted"]["info"]["lifecycle_stage"] == "deleted"
+    assert (runs["running"]["info"]["status"], runs["running"]["info"]["end_time"]) == ("RUNNING", None)
+    assert seen["experiments"]["gone"] == "deleted"
 
 
-def test_versions_keep_numbers_stages_and_aliases_and_lead_to_what_moved(servers: Servers, moved: Case) -> None:
-    client = servers.client
-    versions = {v.version: v for v in client.search_model_versions("name = 'fraud'")}
-    assert {"1", "3"} == {str(number) for number in versions}
-    first, third = client.get_model_version("fraud", "1"), client.get_model_version("fraud", "3")
-    assert first.current_stage == "Production"
-    assert client.get_model_version_by_alias("fraud", "champion").version == third.version
-    model = client.get_logged_model(third.source.removeprefix("models:/"))
-    assert model.status == "READY"
-    assert model.params == {"depth": "3"}
-    text = requests.get(
-        f"{servers.target.url}/api/2.0/mlflow-artifacts/artifacts/"
-        f"{model.artifact_location.removeprefix('mlflow-artifacts:/')}/MLmodel",
-        timeout=30,
-    ).text
-    assert model.model_id in text
-    assert _run(client, servers.population.runs["parent"]).info.run_id in text
+def test_versions_keep_numbers_stages_and_aliases_and_lead_to_what_moved(
+    servers: Servers, seen: dict[str, Any]
+) -> None:
+    first, third = sorted((one for one in seen["versions"] if one["name"] == "fraud"), key=lambda v: v["version"])
+    assert (first["version"], third["version"]) == ("1", "3")
+    assert first["stage"] == "Production"
+    assert third["aliases"] == ["champion"]
+    model = third["model"]
+    assert model["params"] == {"depth": "3"}
+    path = model["place"].removeprefix("mlflow-artifacts:/")
+    text = servers.target.text(f"api/2.0/mlflow-artifacts/artifacts/{path}/MLmodel")
+    assert model["id"] in text
+    assert seen["runs"][servers.population.runs["parent"]]["id"] in text
     assert servers.population.model not in text
 
 
 def test_prompts_of_more_than_ten_versions_keep_their_order(servers: Servers, moved: Case) -> None:
-    answer = requests.get(
-        f"{servers.target.url}/api/2.0/mlflow/model-versions/get", {"name": "greeting", "version": "10"}, timeout=30
-    ).json()["model_version"]
+    answer = servers.target.get("model-versions/get", name="greeting", version="10")["model_version"]
     tags = {tag["key"]: tag["value"] for tag in answer["tags"]}
     assert tags["mlflow.prompt.text"] == "Hello {{x}} 10"
     assert answer["description"] == "commit 10"
@@ -126,14 +114,15 @@ def test_a_second_run_and_a_second_migration_change_nothing(servers: Servers, mo
         assert made <= {"metrics", "runsResumed", "notPreserved", "filesThere", "skipped"}, record.counts
         # a run that is not over is looked at again, and what it has is sent again
         assert record.counts["runsResumed"] <= 2
-    assert len(servers.client.search_experiments(view_type=3)) == 5
+    assert len(servers.target.experiments()) == 5
 
 
 def test_a_change_of_the_target_is_found(servers: Servers, moved: Case) -> None:
-    run = _run(servers.client, servers.population.runs["first"])
-    servers.client.set_tag(run.info.run_id, "t5", "other")
-    servers.client.log_metric(run.info.run_id, "accuracy", 9.5, timestamp=1, step=99_999)
-    place = servers.target.artifacts / run.info.artifact_uri.removeprefix("mlflow-artifacts:/") / "note.txt"
+    info = servers.target.moved(servers.population.runs["first"], *NAMES)["info"]
+    servers.target.post("runs/set-tag", {"run_id": info["run_id"], "key": "t5", "value": "other"})
+    point = {"run_id": info["run_id"], "key": "accuracy", "value": 9.5, "timestamp": 1, "step": 99_999}
+    servers.target.post("runs/log-metric", point)
+    place = servers.artifacts("target") / info["artifact_uri"].removeprefix("mlflow-artifacts:/") / "note.txt"
     place.write_bytes(b"olleh")
     record = moved.run("verify")
     assert record.reason == "VerifyFailed"
@@ -156,9 +145,7 @@ def test_only_what_is_chosen_moves_to_a_server_behind_a_login(servers: Servers, 
     assert record.counts["runs"] == 1
     assert record.counts["versions"] == 1
     case.good("verify")
-    headers = {"name": "fraud new", "version": "3"}
-    url = f"{servers.guarded.url}/api/2.0/mlflow/model-versions/get"
-    found = requests.get(url, headers, auth=(ADMIN, PASSWORD), timeout=30).json()["model_version"]
+    found = servers.guarded.get("model-versions/get", name="fraud new", version="3")["model_version"]
     assert found["version"] == "3"
     assert PASSWORD not in case.said
     for path in case.workspace.rglob("*"):
@@ -171,7 +158,7 @@ def test_what_a_migration_made_is_removed_and_a_later_one_takes_it_up_again(
     mine = Case(tmp_path, moved.source, moved.target, uid="cleared")
     mine.select = {"experiments": {"include": ["vision/*"]}, "models": {"include": ["no"]}}
     mine.more = {"rename": {"experiments": {"vision/a": "for a while"}}}
-    before = len(servers.client.search_experiments())
+    before = len(servers.target.experiments("ACTIVE_ONLY"))
     copied = mine.run("copy")
     # its traces are in the target already, in another experiment, and are left there
     failed = mine.listed(copied, "failed")
@@ -180,5 +167,6 @@ def test_what_a_migration_made_is_removed_and_a_later_one_takes_it_up_again(
     cleared = mine.good("clear", what="Everything")
     assert cleared.counts["experiments"] == 1
     assert "mlflow gc" in cleared.message
-    assert before == len(servers.client.search_experiments())
-    assert _run(servers.client, servers.population.runs["parent"]).info.lifecycle_stage == "active"
+    assert before == len(servers.target.experiments("ACTIVE_ONLY"))
+    kept = servers.target.moved(servers.population.runs["parent"], *NAMES)
+    assert kept["info"]["lifecycle_stage"] == "active"

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.local.mlflow_api.case import Case
-from tests.local.mlflow_api.conftest import Servers
+from tests.local.mlflow_api.conftest import ADMIN, Servers
 from tests.local.mlflow_api.faults import Fault, Rule, faulty
-from tests.local.mlflow_api.servers import ADMIN
 
 VISION: dict[str, Any] = {"experiments": {"include": ["vision/*"]}, "models": {"include": ["none"]}}
 
@@ -26,11 +25,7 @@ def make(servers: Servers, place: Path, name: str, target: str = "", select: dic
 
 
 def names(servers: Servers, experiment: str) -> list[str]:
-    client = servers.second_client
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        return []
-    return sorted(str(run.info.run_name) for run in client.search_runs([found.experiment_id], run_view_type=3))
+    return servers.second.names(experiment)
 
 
 @pytest.mark.parametrize("fault", [Fault.BUSY, Fault.TOO_MANY, Fault.LOST_ANSWER, Fault.LOST_REQUEST])
@@ -94,12 +89,11 @@ def test_a_helper_that_is_killed_is_taken_up_without_doubles(servers: Servers, t
 def test_what_stands_in_the_way_is_told_before_anything_is_written(
     servers: Servers, tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
-    client = servers.second_client
     for name in ("taken", "dropped"):
-        if client.get_experiment_by_name(name) is None:
-            made = client.create_experiment(name)
+        if name not in servers.second.experiments():
+            made = servers.second.post("experiments/create", {"name": name})
             if name == "dropped":
-                client.delete_experiment(made)
+                servers.second.post("experiments/delete", made)
     case = make(servers, tmp_path, "wrong")
     sides = {"GUARDED": servers.guarded.url, "SOURCE": servers.source.url}
     for side in ("source", "target"):

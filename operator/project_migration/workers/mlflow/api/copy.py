@@ -38,7 +38,7 @@ from project_migration.workers.mlflow.api.pool import Pool
 from project_migration.workers.mlflow.api.program import main
 from project_migration.workers.mlflow.api.sides import Side, opened, refuse_two_archives, workers
 from project_migration.workers.mlflow.api.transfer import Transfer
-from project_migration.workers.mlflow.api.work import Work
+from project_migration.workers.mlflow.api.work import Shelves, Work
 from project_migration.workers.mlflow.archive import writer
 from project_migration.workers.mlflow.selection import MissingArtifacts, WithRuns
 from project_migration.workers.pace import Pace
@@ -121,22 +121,35 @@ def _experiments_of_versions(work: Work) -> None:
     for identity in registry.runs_needed(work):
         run = work.reader.run(identity)
         if run is not None:
-            experiments.add(work, run.experiment)
+            _add(work, run.experiment)
+
+
+def _add(work: Work, identity: str) -> None:
+    """An experiment that is not selected, but that a run or a logged model which moves is in."""
+    experiment = work.shelf.get(Shelves.EXPERIMENT, identity)
+    if experiment is None or work.ids.target(Kind.EXPERIMENT, identity):
+        return
+    work.account.expect(items=1)
+    experiments.ensure(work, experiment)
+    there = work.ids.get(Kind.EXPERIMENT, identity)
+    if there is not None and there.state == experiments.THERE:
+        experiments.runs_of(work, [there.target])
+        logged_models.look_there(work, [there.target])
 
 
 def _runs_of_versions(work: Work) -> None:
-    """Runs of chosen versions that are in no selected experiment, each looked up by itself."""
-    seen: set[str] = set()
+    """Runs and logged models of chosen versions that are in no selected experiment, each looked up by itself."""
+    for identity in registry.logged_models_needed(work):
+        model = work.reader.logged_model(identity)
+        if model is not None:
+            _add(work, model.experiment)
+            logged_models.shelve(work, model)
     for identity in registry.runs_needed(work):
-        if identity in seen:
-            continue
-        seen.add(identity)
         run = work.reader.run(identity)
-        if run is None:
-            continue  # the version that needs it is named, if it cannot be without
-        experiments.add(work, run.experiment)
-        runs.copy_some(work, iter([run]))
-        work.pool.drain()
+        if run is not None:  # the version that needs it is named otherwise, if it cannot be without
+            _add(work, run.experiment)
+            runs.copy_some(work, iter([run]))
+    work.pool.drain()
 
 
 def _synced(job: Job) -> None:

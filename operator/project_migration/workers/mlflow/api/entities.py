@@ -251,6 +251,9 @@ class Reader(Protocol):
 
     def logged_models(self, experiments: Sequence[str]) -> Iterator[LoggedModel]: ...
 
+    def logged_model(self, identity: str) -> LoggedModel | None:
+        """One wherever it is; None where there is none of that id."""
+
     def registered_models(self) -> Iterator[RegisteredModel]: ...
 
     def versions(self) -> Iterator[Version]: ...

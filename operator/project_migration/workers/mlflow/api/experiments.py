@@ -95,18 +95,6 @@ def reopen(work: Work, identity: str) -> None:
             runs_of(work, [identity])
 
 
-def add(work: Work, identity: str) -> None:
-    """An experiment that is not selected, but that a run which moves is in."""
-    experiment = work.shelf.get(Shelves.EXPERIMENT, identity)
-    if experiment is None or work.ids.target(Kind.EXPERIMENT, identity):
-        return
-    work.account.expect(items=1)
-    ensure(work, experiment)
-    there = work.ids.get(Kind.EXPERIMENT, identity)
-    if there is not None and there.state == THERE:
-        runs_of(work, [there.target])
-
-
 def look(work: Work) -> None:
     """What the target has under each name, before anything is made."""
     for experiment in work.server.experiments():

@@ -37,28 +37,34 @@ def look(work: Work) -> None:
     """What the source has, by run, and what earlier migrations brought to the target's experiments."""
     for sources in work.ids.sources(Kind.EXPERIMENT):
         for model in work.reader.logged_models(sources):
-            work.shelf.put(Shelves.LOGGED_MODEL, model.run, model, part=model.id)
-            work.shelf.put(Shelves.FACTS, "logged models", True)
-            for metric in model.metrics:
-                if metric.run and metric.run != model.run:
-                    part = f"{model.id} {metric.key} {metric.metric}"
-                    work.shelf.put(Shelves.STRAY, metric.run, Stray(model.id, metric), part=part)
+            shelve(work, model)
         mapped = (work.ids.get(Kind.EXPERIMENT, one) for one in sources)
-        there = [one.target for one in mapped if one and one.state == experiments.THERE]
-        if there:
-            for model in work.server.logged_models(there):
-                source = model.tags.get(marks.MODEL_ID, model.id)
-                work.ids.put(
-                    Kind.LOGGED_MODEL, source, Mapped(model.id, "", model.place.uri, model.tags.get(marks.DIGEST, ""))
-                )
+        look_there(work, [one.target for one in mapped if one and one.state == experiments.THERE])
+
+
+def shelve(work: Work, model: LoggedModel) -> None:
+    work.shelf.put(Shelves.LOGGED_MODEL, model.run, model, part=model.id)
+    work.shelf.put(Shelves.FACTS, "logged models", True)
+    for metric in model.metrics:
+        if metric.run and metric.run != model.run:
+            part = f"{model.id} {metric.key} {metric.metric}"
+            work.shelf.put(Shelves.STRAY, metric.run, Stray(model.id, metric), part=part)
+
+
+def look_there(work: Work, targets: list[str]) -> None:
+    for model in work.server.logged_models(targets) if targets else ():
+        source = model.tags.get(marks.MODEL_ID, model.id)
+        mapped = Mapped(model.id, "", model.place.uri, model.tags.get(marks.DIGEST, ""))
+        work.ids.put(Kind.LOGGED_MODEL, source, mapped)
 
 
 def copy_rest(work: Work) -> None:
-    """Those that no run made, or one that does not move."""
+    """Those that no run made, or one that does not move, or one that had moved before they were looked up."""
     for run, model in work.shelf.items(Shelves.LOGGED_MODEL):
-        if not run or not work.ids.target(Kind.RUN, run):
+        target = work.ids.target(Kind.RUN, run)
+        if not target or not work.ids.target(Kind.LOGGED_MODEL, model.id):
             work.account.expect(items=1)
-            work.pool.submit(_copy, work, model, "")
+            work.pool.submit(_copy, work, model, target)
     work.pool.drain()
 
 

@@ -28,6 +28,9 @@ def selected(models: Models, model: RegisteredModel, versions: Sequence[Version]
     found = sorted(versions, key=lambda version: version.number)
     if model.prompt:  # stages and aliases choose among models
         return found
+    if models.versions is Versions.LATEST:
+        newest = {version.stage: version for version in found}
+        found = sorted(newest.values(), key=lambda version: version.number)
     if isinstance(models.versions, frozenset):
         found = [version for version in found if str(version.number) in models.versions]
     if models.stages:
@@ -35,9 +38,6 @@ def selected(models: Models, model: RegisteredModel, versions: Sequence[Version]
     if models.aliases:
         named = {number for alias, number in model.aliases.items() if alias in models.aliases}
         found = [version for version in found if str(version.number) in named]
-    if models.versions is Versions.LATEST:
-        newest = {version.stage: version for version in found}
-        found = sorted(newest.values(), key=lambda version: version.number)
     return found
 
 
@@ -64,11 +64,24 @@ def chosen(work: Work) -> Iterator[tuple[RegisteredModel, list[Version]]]:
 
 
 def runs_needed(work: Work) -> Iterator[str]:
-    """Runs of the chosen versions that have no target yet."""
+    """Runs of the chosen versions that have no target yet, each once."""
+    seen: set[str] = set()
     for _, versions in chosen(work):
         for version in versions:
-            if version.run and not work.ids.target(Kind.RUN, version.run):
+            if version.run and version.run not in seen and not work.ids.target(Kind.RUN, version.run):
+                seen.add(version.run)
                 yield version.run
+
+
+def logged_models_needed(work: Work) -> Iterator[str]:
+    """Those that the chosen versions are made of and that are in no selected experiment, each once."""
+    seen: set[str] = set()
+    for _, versions in chosen(work):
+        for version in versions:
+            identity = rewriting.logged_model_of(version.source)
+            if identity and identity not in seen and not work.ids.target(Kind.LOGGED_MODEL, identity):
+                seen.add(identity)
+                yield identity
 
 
 def copy_all(work: Work) -> None:

@@ -86,13 +86,19 @@ class Origin:
     model: str = ""
 
 
+def logged_model_of(source: str) -> str:
+    """The logged model that a version's source names, or an empty text."""
+    return source[len("models:/") :].partition("/")[0] if source.startswith("models:/m-") else ""
+
+
 def origin(version: Version, known: Known, *, rename: Mapping[str, str]) -> Origin:
     """Raises :class:`ObjectFailed` where the target would refuse it, or would point nowhere."""
     run = known.get(Kind.RUN, version.run) if version.run else None
     run_id = run.target if run else ""
     source = version.source
-    if source.startswith("models:/m-"):
-        identity, _, rest = source[len("models:/") :].partition("/")
+    identity = logged_model_of(source)
+    if identity:
+        rest = source[len(f"models:/{identity}/") :]
         model = known.target(Kind.LOGGED_MODEL, identity)
         if not model:
             raise ObjectFailed(f"its logged model {identity} did not move")

@@ -71,7 +71,7 @@ def _of(histories: Histories, run: Run) -> Histories:
 def _there(work: Work, run: Run) -> bool:
     """Whether the target has the run as it is now; only its end may still be set, or it be deleted."""
     there = work.ids.get(Kind.RUN, run.id)
-    if there is None or not there.done or not run.over:
+    if there is None or not there.done or (run.active and not run.over):
         return False
     if there.done not in (digest(run), "same") or not have_models(work, run):
         return False

@@ -208,6 +208,14 @@ class Server:
             for data in self._posted(f"{A}/logged-models/search", body, "models"):
                 yield parsing.logged_model(data)
 
+    def logged_model(self, identity: str) -> LoggedModel | None:
+        try:
+            return parsing.logged_model(self.client.get(f"{A}/logged-models/{identity}")["model"])
+        except Answer as error:
+            if error.missing:
+                return None
+            raise
+
     def registered_models(self) -> Iterator[RegisteredModel]:
         for text in self._registry_filters():
             query = {"max_results": MODELS_PAGE, "filter": text, "order_by": ["name ASC"]}

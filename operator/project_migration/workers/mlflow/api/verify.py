@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,7 @@ from project_migration.workers.mlflow.api.pool import Pool
 from project_migration.workers.mlflow.api.program import main
 from project_migration.workers.mlflow.api.runs import has_files_of
 from project_migration.workers.mlflow.api.sides import Side, opened, refuse_two_archives, workers
-from project_migration.workers.mlflow.selection import MissingArtifacts
+from project_migration.workers.mlflow.selection import MissingArtifacts, WithRuns
 from project_migration.workers.pace import Pace
 from project_migration.workers.roots import scratch
 
@@ -151,6 +151,7 @@ def _experiments(one: Comparison) -> None:
 
     def expected() -> Iterator[Told]:
         for experiment in one.source.reader.experiments():
+            one.shelf.put("source experiment", experiment.id, experiment)
             if not _takes(one, experiment):
                 continue
             name = experiment.name if one.archive else one.choices.renames.experiment(experiment.name)
@@ -199,34 +200,38 @@ def _targets(one: Comparison) -> Iterator[list[str]]:
 def _runs(one: Comparison) -> None:
     def expected() -> Iterator[Told]:
         for sources in one.ids.sources(Kind.EXPERIMENT):
-            found = _noted(one, one.source.reader.runs(sources, deleted=one.choices.deleted))
-            for run, fact in facts.runs(one.source.reader, found, one.ids):
-                yield run.id, run.title, fact
+            yield from _told_runs(one, one.source.reader.runs(sources, deleted=one.choices.deleted))
 
     def found() -> Iterator[Told]:
         for targets in _targets(one):
-            listed = one.target.reader.runs(targets, deleted=True)
-            for run, fact in facts.runs(one.target.reader, listed, None):
-                source = run.tags.get(marks.RUN_ID, run.id)
-                yield source, run.title, fact
-                here = one.shelf.get("place", source)
-                if here is not None:
-                    _files(one, here, run.place, f"run {source}")
+            yield from _found_runs(one, one.target.reader.runs(targets, deleted=True))
 
     one.compare("runs", expected(), found())
 
 
-def _noted(one: Comparison, runs: Iterator[Run]) -> Iterator[Run]:
-    for run in runs:
-        one.shelf.put("place", run.id, run.place)
-        yield run
+def _told_runs(one: Comparison, runs: Iterator[Run]) -> Iterator[Told]:
+    def noted() -> Iterator[Run]:
+        for run in runs:
+            one.shelf.put("place", run.id, run.place)
+            yield run
+
+    for run, fact in facts.runs(one.source.reader, noted(), one.ids):
+        yield run.id, run.title, fact
+
+
+def _found_runs(one: Comparison, runs: Iterator[Run | None]) -> Iterator[Told]:
+    for run, fact in facts.runs(one.target.reader, (run for run in runs if run is not None), None):
+        source = run.tags.get(marks.RUN_ID, run.id)
+        yield source, run.title, fact
+        here = one.shelf.get("place", source)
+        if here is not None:
+            _files(one, here, run.place, f"run {source}")
 
 
 def _logged_models(one: Comparison) -> None:
     def expected() -> Iterator[Told]:
         for sources in one.ids.sources(Kind.EXPERIMENT):
-            for model in one.source.reader.logged_models(sources):
-                one.shelf.put("place", model.id, model.place)
+            for model in _placed(one, one.source.reader.logged_models(sources)):
                 known = one.ids.get(Kind.LOGGED_MODEL, model.id)
                 if known is not None:
                     one.ids.put(Kind.LOGGED_MODEL, model.id, known._replace(source_uri=model.place.uri))
@@ -234,14 +239,26 @@ def _logged_models(one: Comparison) -> None:
 
     def found() -> Iterator[Told]:
         for targets in _targets(one):
-            for model in one.target.reader.logged_models(targets):
-                source = model.tags.get(marks.MODEL_ID, model.id)
-                yield source, model.title, facts.logged_model(model, None)
-                here = one.shelf.get("place", source)
-                if here is not None:
-                    _files(one, here, model.place, _title(model, source))
+            yield from _found_models(one, one.target.reader.logged_models(targets))
 
     one.compare("logged models", expected(), found())
+
+
+def _placed(one: Comparison, models: Iterable[LoggedModel]) -> Iterator[LoggedModel]:
+    for model in models:
+        one.shelf.put("place", model.id, model.place)
+        yield model
+
+
+def _found_models(one: Comparison, models: Iterable[LoggedModel | None]) -> Iterator[Told]:
+    for model in models:
+        if model is None:
+            continue
+        source = model.tags.get(marks.MODEL_ID, model.id)
+        yield source, model.title, facts.logged_model(model, None)
+        here = one.shelf.get("place", source)
+        if here is not None:
+            _files(one, here, model.place, _title(model, source))
 
 
 def _title(model: LoggedModel, source: str) -> str:
@@ -259,11 +276,69 @@ def _models(one: Comparison) -> None:
     for version in one.target.reader.versions():
         came_from = marks.identity(version) if one.archive else version.tags.get(marks.VERSION, "")
         one.shelf.put("target version", f"{version.model} {came_from}", version)
+    _of_versions(one)
     found = (
         (key, version.title, facts.version(version, None, {})) for key, version in one.shelf.items("target version")
     )
     one.compare("model versions", _versions(one), found)
     _registered(one)
+
+
+def _of_versions(one: Comparison) -> None:
+    """Runs and logged models that came only because a version needs them, where their experiments are on the target."""
+    runs: dict[str, Run] = {}
+    models: dict[str, LoggedModel] = {}
+    for _, versions in _chosen(one):
+        for version in versions:
+            identity = rewriting.logged_model_of(version.source)
+            if identity and not one.ids.target(Kind.LOGGED_MODEL, identity):
+                model = one.source.reader.logged_model(identity)
+                if model is not None:
+                    models[identity] = model
+            if version.run and not one.ids.target(Kind.RUN, version.run):
+                run = one.source.reader.run(version.run)
+                if run is not None:
+                    runs[run.id] = run
+    if one.choices.selection.models.with_runs is WithRuns.NONE:
+        return
+    for run in runs.values():
+        _find_run(one, run)
+    for model in models.values():
+        _find_model(one, model)
+    found_runs = (one.target.reader.run(one.ids.target(Kind.RUN, identity)) for identity in list(runs))
+    one.compare("runs of versions", _told_runs(one, iter(runs.values())), _found_runs(one, found_runs))
+    found_models = (one.target.reader.logged_model(one.ids.target(Kind.LOGGED_MODEL, identity)) for identity in models)
+    told = ((model.id, model.title, facts.logged_model(model, one.ids)) for model in _placed(one, models.values()))
+    one.compare("logged models of versions", told, _found_models(one, found_models))
+
+
+def _find_run(one: Comparison, run: Run) -> None:
+    if one.archive:
+        one.ids.put(Kind.RUN, run.id, Mapped(run.id, run.place.uri, run.place.uri))
+        return
+    target = _experiment_there(one, run.experiment)
+    if not target or one.target.server is None:
+        return
+    text = f"tags.`{marks.RUN_ID}` = '{run.id}'"
+    for found in one.target.server.runs([target], deleted=True, filter_text=text):
+        one.ids.put(Kind.RUN, run.id, Mapped(found.id, run.place.uri, found.place.uri))
+
+
+def _find_model(one: Comparison, model: LoggedModel) -> None:
+    target = _experiment_there(one, model.experiment)
+    for found in one.target.reader.logged_models([target]) if target else ():
+        if found.tags.get(marks.MODEL_ID, found.id) == model.id:
+            one.ids.put(Kind.LOGGED_MODEL, model.id, Mapped(found.id, model.place.uri, found.place.uri))
+
+
+def _experiment_there(one: Comparison, identity: str) -> str:
+    """The target's id for an experiment of the source that was not selected, or an empty text."""
+    experiment = one.shelf.get("source experiment", identity)
+    if experiment is None:
+        return ""
+    name = experiment.name if one.archive else one.choices.renames.experiment(experiment.name)
+    found = one.shelf.get("target experiment", name)
+    return str(found.id) if found else ""
 
 
 def _name(one: Comparison, model: str) -> str:
@@ -290,36 +365,10 @@ def _versions(one: Comparison) -> Iterator[Told]:
 def _fact(one: Comparison, version: Version, rename: Mapping[str, str]) -> Fact:
     if one.archive:
         return facts.version(version, None, rename)
-    if version.run and not one.ids.target(Kind.RUN, version.run):
-        _find_run(one, version.run)
     try:
         return facts.version(version, one.ids, rename)
     except ObjectFailed as failure:
         return {f"({failure})": True}
-
-
-def _find_run(one: Comparison, identity: str) -> None:
-    """A version's run in an experiment that was not selected, looked for where the source's experiment would be."""
-    run = one.source.reader.run(identity)
-    if run is None or one.target.server is None:
-        return
-    for experiment in one.source.reader.experiments():
-        if experiment.id == run.experiment:
-            there = one.target.server.experiment_named(one.choices.renames.experiment(experiment.name))
-            text = f"tags.`{marks.RUN_ID}` = '{identity}'"
-            for found in one.target.server.runs([there.id], deleted=True, filter_text=text) if there else ():
-                one.ids.put(Kind.RUN, identity, Mapped(found.id, run.place.uri, found.place.uri))
-    for model in one.source.reader.logged_models([run.experiment]):
-        if model.run == identity and one.ids.get(Kind.LOGGED_MODEL, model.id) is None:
-            _find_model(one, model)
-
-
-def _find_model(one: Comparison, model: LoggedModel) -> None:
-    run = one.ids.get(Kind.RUN, model.run)
-    there = one.target.reader.run(run.target) if run else None
-    for found in one.target.reader.logged_models([there.experiment]) if there else ():
-        if found.tags.get(marks.MODEL_ID) == model.id:
-            one.ids.put(Kind.LOGGED_MODEL, model.id, Mapped(found.id, model.place.uri, found.place.uri))
 
 
 def _registered(one: Comparison) -> None:

@@ -151,6 +151,17 @@ class Archive:
                 if found is not None:
                     yield found
 
+    def logged_model(self, identity: str) -> LoggedModel | None:
+        if not self._folders:
+            for _ in self.experiments():
+                pass
+        for folder in self._folders.values():
+            where = os.path.join(folder, "logged_models", identity)
+            if os.path.isfile(os.path.join(self.root, where, "logged_model.json")):
+                found: LoggedModel | None = self._read(f"logged model {identity}", self._logged_model, where)
+                return found
+        return None
+
     def _logged_model(self, folder: str) -> LoggedModel:
         return parsing.logged_model(self._file(folder, "logged_model.json"), folder)
 
