@@ -58,6 +58,8 @@ def fill(url: str, client: MlflowClient) -> Population:
     runs["orphan"] = maker.run(other, "orphan", 3_000, **{"mlflow.parentRunId": "f" * 32})
     runs["running"] = maker.run(other, "running", 4_000)
     client.log_metric(runs["running"], "loss", 0.25, timestamp=5, step=-3)
+    # MLflow's own client can neither write nor read such a name
+    maker.put(f"{other}/{runs['running']}/artifacts/what%3F.bin", PICKLE)
     for name in ("parent", "child", "orphan"):
         client.set_terminated(runs[name], "FINISHED", end_time=9_000)
     runs["deleted"] = maker.run(vision, "deleted", 5_000)
@@ -107,7 +109,7 @@ def _first(maker: Maker, experiment: str) -> str:
     for path, content in (
         ("note.txt", b"hello"),
         ("empty.txt", b""),
-        ("deep/er/still/f%C3%BC%20%3F.bin", PICKLE),
+        ("deep/er/still/f%C3%BC%20b.bin", PICKLE),
         ("large.bin", PICKLE * 1200),
     ):
         maker.put(f"{experiment}/{run}/artifacts/{path}", content)

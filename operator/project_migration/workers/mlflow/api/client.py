@@ -105,12 +105,12 @@ class Client:
 
         return self.tried(once, find)
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, tries: int = TRIES) -> str:
         def once() -> str:
             with self._sent("GET", path) as response:
                 return response.raw.read(4096, decode_content=True).decode("utf-8", "replace")
 
-        return self.tried(once)
+        return self.tried(once, tries=tries)
 
     def send(self, method: str, path: str, data: Any, headers: Mapping[str, str]) -> int:
         """The status. One try only: the caller may have to begin the body anew."""
@@ -123,10 +123,12 @@ class Client:
         with self._sent("GET", path, query=query, headers={"Accept-Encoding": "identity"}) as response:
             yield response
 
-    def tried(self, once: Callable[[], Result], find: Callable[[], Result | None] | None = None) -> Result:
+    def tried(
+        self, once: Callable[[], Result], find: Callable[[], Result | None] | None = None, tries: int = TRIES
+    ) -> Result:
         """``once``, again after an error that may pass; what did not pass raises what it was."""
         retrying = Retrying(
-            stop=stop_after_attempt(TRIES) | stop_after_delay(TRIES_SECONDS),
+            stop=stop_after_attempt(tries) | stop_after_delay(TRIES_SECONDS),
             wait=_pause,
             retry=retry_if_exception(_passes),
             reraise=True,

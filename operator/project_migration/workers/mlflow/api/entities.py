@@ -186,6 +186,8 @@ class Trace:
     """As the interface writes them (OTLP's ``Span``, bytes in base64)."""
     span_file: bool = False
     """The spans are its artifact ``traces.json``."""
+    directory: str = ""
+    """In an archive: that of the trace."""
 
     @property
     def title(self) -> str:
@@ -201,7 +203,7 @@ class Trace:
 
     @property
     def place(self) -> Place:
-        return Place(Owner.TRACE, self.id, self.tags.get("mlflow.artifactLocation", ""))
+        return Place(Owner.TRACE, self.id, self.tags.get("mlflow.artifactLocation", ""), self.directory)
 
 
 @dataclass(frozen=True, slots=True)

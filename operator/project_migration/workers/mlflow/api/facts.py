@@ -29,8 +29,8 @@ from project_migration.workers.mlflow.archive.spans import to_file
 
 Fact = dict[str, Any]
 
-#: Parts of which the target may hold more: servers and users add tags, and an output that was once there stays.
-MORE_ALLOWED = frozenset({"tags", "metadata", "aliases", "outputs"})
+#: Parts of which the target may hold more: servers and users add tags, an output that was once there stays.
+MORE_ALLOWED = frozenset({"tags", "metadata", "aliases", "outputs", "experiments"})
 
 _LARGEST = 1.7976931348623157e308  # what a server keeps instead of an infinity
 _MASK = (1 << 128) - 1

@@ -47,6 +47,9 @@ POINTS_HELD = 150_000
 SPAN_BYTES = 8 * 1024 * 1024
 SPANS_AT_ONCE = 50
 
+#: Of the first call: whoever asks is told soon, and asks again.
+FIRST_TRIES = 3
+
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?\S{0,20}")
 
 
@@ -93,7 +96,7 @@ class Server:
     def reached(cls, client: Client) -> Server:
         """Raises ``Refused`` when nobody answers there, when it is no tracking server, or it does not let us in."""
         try:
-            text = client.text("version").strip()
+            text = client.text("version", FIRST_TRIES).strip()
         except Answer as answer:
             raise _not_mlflow(client, str(answer)) from None
         found = _VERSION.fullmatch(text)

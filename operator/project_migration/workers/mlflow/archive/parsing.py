@@ -214,6 +214,11 @@ def _text(template: Any) -> str:
     return json.dumps(template)
 
 
+def spans_in_store(data: Json) -> bool:
+    """Whether the server that the trace is from had its spans in tables; else the file is what it had itself."""
+    return tags(body(data)["info"].get("tags")).get(parsing.SPANS_LOCATION) == parsing.TRACKING_STORE
+
+
 def trace(data: Json, spans: Iterable[Json], experiment: str) -> Trace:
     found = dict(body(data)["info"])
     identity = found.get("trace_id") or found["request_id"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from project_migration.workers.mlflow.api.artifacts import Folder, Readable, Sized
@@ -207,10 +208,11 @@ class Archive:
                     yield found
 
     def _trace(self, folder: str, experiment: str) -> Trace:
-        path = os.path.join(folder, SPANS_PATH)
+        data, path = self._file(folder, "trace.json"), os.path.join(folder, SPANS_PATH)
         there = os.path.isfile(os.path.join(self.root, path))
-        spans = layout.load(self.root, path).get("spans", ()) if there else ()
-        return parsing.trace(self._file(folder, "trace.json"), spans, experiment)
+        if there and not parsing.spans_in_store(data):
+            return replace(parsing.trace(data, (), experiment), span_file=True, directory=folder)
+        return parsing.trace(data, layout.load(self.root, path).get("spans", ()) if there else (), experiment)
 
     def evaluation_datasets(self) -> Iterator[EvaluationDataset]:
         for folder in layout.dataset_folders(self.root):

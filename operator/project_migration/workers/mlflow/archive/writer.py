@@ -27,7 +27,6 @@ from project_migration.workers.mlflow.api.entities import (
     Experiment,
     File,
     Metric,
-    Owner,
     Place,
     RegisteredModel,
     Run,
@@ -295,8 +294,7 @@ class Writer:
 
     def _spans(self, trace: Trace, where: str) -> bool:
         if trace.span_file:
-            place = Place(Owner.TRACE, trace.id, trace.place.uri)
-            return self._transfer.one_file(self._way(place, where), File("traces.json", None), trace.title)
+            return self._transfer.one_file(self._way(trace.place, where), File("traces.json", None), trace.title)
         if not trace.spans:
             return False
         with files.written(self._root, f"{where}/{SPANS_PATH}") as stream:
