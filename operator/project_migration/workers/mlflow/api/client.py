@@ -7,18 +7,19 @@ A call that makes something may have been carried out although its answer was lo
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_exponential, wait_random
 
 from project_migration.workers.mlflow.api import failures
+from project_migration.workers.mlflow.api.connections import PromptAdapter
 from project_migration.workers.mlflow.api.endpoint import Endpoint
 from project_migration.workers.mlflow.api.failures import Answer, Refused, Unanswered
 
@@ -64,9 +65,13 @@ class Client:
     def __init__(self, endpoint: Endpoint, connections: int) -> None:
         self.endpoint = endpoint
         self._session = requests.Session()
-        # an authority of the environment would be taken before the one that the document names
-        self._session.trust_env = endpoint.verify is True
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
+        # an authority of the environment would be taken before the one that the document names; and the environment
+        # would be read for every call
+        self._session.trust_env = False
+        self._session.proxies = requests.utils.get_environ_proxies(endpoint.url)
+        authority = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._verify = authority if endpoint.verify is True else endpoint.verify
+        adapter = PromptAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
         self._session.mount(f"{urlsplit(endpoint.url).scheme}://", adapter)
         self._session.auth = _Identity(endpoint)
         self._session.headers["User-Agent"] = "project-migration"
@@ -165,7 +170,7 @@ class Client:
                 data=data,
                 headers=headers,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
-                verify=self.endpoint.verify,
+                verify=self._verify,
                 allow_redirects=False,  # it could lead the credentials to another host
                 stream=True,
             )

@@ -64,10 +64,7 @@ def _created(work: Work, experiment: Experiment, name: str) -> tuple[str, str]:
 
     body = {"name": name, "tags": items(tags)}
     identity = str(work.client.post(f"{A}/experiments/create", body, find)["experiment_id"])
-    if found:
-        return identity, found[0].location
-    answer = work.client.get(f"{A}/experiments/get", {"experiment_id": identity})
-    return identity, answer["experiment"].get("artifact_location", "")
+    return identity, found[0].location if found else ""
 
 
 def _adopt(work: Work, experiment: Experiment, there: Experiment) -> None:

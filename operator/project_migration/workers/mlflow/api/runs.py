@@ -1,8 +1,9 @@
 """Runs: made with their start, filled in batches, closed with their status and end.
 
 For a run that is new to the target this takes a creation, a batch or two, and an update, besides its files. All that is
-known beforehand comes with the creation; what names the run itself, and the digest that says it is whole, with the last
-batch. Nothing of it does harm when it is sent twice.
+known beforehand comes with the creation; what names the run itself or another with the last batch. A run is whole when
+it carries the digest of what the source has, and its end, which comes last; a run that names others, or has no end,
+gets the digest with the last of all that it holds. Nothing of it does harm when it is sent twice.
 """
 
 from __future__ import annotations
@@ -75,10 +76,10 @@ def _there(work: Work, run: Run) -> bool:
         return False
     if there.done not in (digest(run), "same") or not have_models(work, run):
         return False
+    if there.done != "same" and there.state != experiments.state(run) and run.over:
+        return False  # its end is what comes last
     with work.account.one(run.title):
         work.ids.put(Kind.RUN, run.id, there._replace(source_uri=run.place.uri))
-        if there.done != "same" and there.state != experiments.state(run) and there.active:
-            _close(work, run, there.target)
         if run.active and not there.active:
             work.client.post(f"{A}/runs/restore", {"run_id": there.target})
         elif not run.active and there.active:
@@ -115,6 +116,8 @@ class RunCopy:
         self._whole = True
         self._resumed = False
         self._target = ""
+        #: The digest came with the creation: that the run is over says then that it is whole, since that comes last.
+        self._sealed_first = run.over and not run.outputs and not self._may_use_models() and not _names_runs(run)
 
     def copy(self) -> None:
         experiments.reopen(self.work, self.work.ids.target(Kind.EXPERIMENT, self.run.experiment))
@@ -129,6 +132,8 @@ class RunCopy:
         models.link()
         self._whole &= not self._later(models)
         self._content(models)
+        if self._sealed_first and not self._whole:
+            self._unseal()
         _close(self.work, self.run, self._target)
         if not self.run.active:
             self.work.shelf.put(Shelves.DELETE_RUN, self._target, self.run.id)
@@ -138,7 +143,7 @@ class RunCopy:
         work, run = self.work, self.run
         there = work.ids.get(Kind.RUN, run.id)
         if there is not None:
-            self._resumed = True
+            self._resumed, self._sealed_first = True, False
             if not there.active:
                 work.client.post(f"{A}/runs/restore", {"run_id": there.target})
             there = there._replace(source_uri=run.place.uri, active=True)
@@ -179,7 +184,8 @@ class RunCopy:
         if tags.get(rewriting.RUN_NAME, run.name) != run.name:
             self.work.account.name("notPreserved", run.title, "its tag mlflow.runName differs from its name")
             del tags[rewriting.RUN_NAME]
-        return tags | marks.of_run(run, self.work.migration, fields=self.work.choices.selection.source_tags)
+        seal = {marks.DIGEST: digest(run)} if self._sealed_first else {}
+        return tags | seal | marks.of_run(run, self.work.migration, fields=self.work.choices.selection.source_tags)
 
     def _files(self, there: Mapped) -> None:
         if not has_files_of(self.work.source, self.work.shelf, self.run.place):
@@ -198,7 +204,11 @@ class RunCopy:
 
     def _seal(self) -> dict[str, str]:
         """The tag that says the run is whole, asked for when all else was sent."""
-        return {marks.DIGEST: digest(self.run)} if self._whole else {}
+        return {marks.DIGEST: digest(self.run)} if self._whole and not self._sealed_first else {}
+
+    def _unseal(self) -> None:
+        body = {"run_id": self._target, "key": marks.DIGEST, "value": ""}
+        self.work.client.post(f"{A}/runs/set-tag", body)
 
     def _fitting(self, found: Mapping[str, str], kind: str, limit: int) -> dict[str, str]:
         for key, value in found.items():
@@ -244,12 +254,21 @@ class RunCopy:
         self.work.shelf.put(Shelves.LATER, self.run.id, later)
         return True
 
+    def _may_use_models(self) -> bool:
+        if self.run.inputs is not None:
+            return bool(self.run.inputs)
+        return bool(self.work.shelf.get(Shelves.FACTS, "logged models"))
+
     def _used(self) -> tuple[str, ...]:
         """Logged models that the run took as input; only a look at each single run tells, where there are any."""
-        if self.run.inputs is not None or not self.work.shelf.get(Shelves.FACTS, "logged models"):
+        if self.run.inputs is not None or not self._may_use_models():
             return self.run.inputs or ()
         found = self.work.reader.run(self.run.id)
         return (found.inputs or ()) if found else ()
+
+
+def _names_runs(run: Run) -> bool:
+    return any(key in run.tags for key in _WITH_IDS)
 
 
 def _close(work: Work, run: Run, target: str) -> None:

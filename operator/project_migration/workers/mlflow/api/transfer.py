@@ -138,17 +138,21 @@ class Transfer:
         with way.source.read(way.here, file.path) as stream:
             begun = _upto(stream, HELD_BYTES + 1)
             if len(begun) <= HELD_BYTES:
-                self._small(way, file, begun)
+                held = begun
+            elif _is_mlmodel(file.path) and file.size is not None and file.size <= MLMODEL_BYTES:
+                held = begun + _upto(stream, MLMODEL_BYTES)
+            else:
+                self._large(way, file, stream, begun)
                 return
-            if file.size is None:
-                raise ObjectFailed("its size is not told, and it is large")
-            if _is_mlmodel(file.path) and file.size <= MLMODEL_BYTES:
-                self._small(way, file, begun + _upto(stream, MLMODEL_BYTES))
-                return
-            passing = Passing(stream, begun, file.size, self._account)
-            way.target.write(way.there, file.path, passing)
-            if passing.passed != file.size:
-                raise ObjectFailed(f"{file.size} bytes are listed, {passing.passed} were read")
+        self._small(way, file, held)
+
+    def _large(self, way: Way, file: File, stream: Readable, begun: bytes) -> None:
+        if file.size is None:
+            raise ObjectFailed("its size is not told, and it is large")
+        passing = Passing(stream, begun, file.size, self._account)
+        way.target.write(way.there, file.path, passing)
+        if passing.passed != file.size:
+            raise ObjectFailed(f"{file.size} bytes are listed, {passing.passed} were read")
         self._account.count("bytes", file.size)
 
     def _small(self, way: Way, file: File, data: bytes) -> None:
