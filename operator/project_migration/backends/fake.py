@@ -28,6 +28,7 @@ from project_migration.engine.effects import (
     TakeLease,
 )
 from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.queue import QueueEntry, place, standing
 from project_migration.engine.world import (
     ClaimFacts,
@@ -60,6 +61,8 @@ class Behaviour(StrEnum):
     """There is no room where it writes to."""
     CHANGED = "changed"
     """Something wrote to the source while it was read."""
+    DIFFERENT = "different"
+    """What it compares is not the same."""
     CRASH = "crash"
     """Its program exits, with 0 even, and leaves no record."""
     LIE = "lie"
@@ -67,6 +70,10 @@ class Behaviour(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     NEVER_START = "never start"
     SILENT = "silent"
+
+
+#: Workers that change what a target holds, from the moment they run.
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.restore")
 
 
 @dataclass
@@ -116,6 +123,15 @@ class FakeMigration:
     generation: int = 1
 
 
+def _target(helper: FakeHelper) -> str:
+    """``claim/data-new``, with the directory where there is one, or ``new/shop`` of a database."""
+    for mount in helper.spec.mounts:
+        if mount.root == "target":
+            return "/".join(filter(None, (f"claim/{mount.volume.claim_name}", mount.volume.sub_path)))
+    server = helper.spec.request.params.get("target") or {}
+    return f"{server.get('host')}/{server.get('database')}"
+
+
 Watcher = Callable[["FakeCluster", str, object], None]
 
 
@@ -131,6 +147,8 @@ class FakeCluster:
     leases: dict[str, FakeLease] = field(default_factory=dict)
     namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
     clock_skew: float | None = None
+    client_images: frozenset[int] = frozenset()
+    """Major versions of PostgreSQL for which the settings name an image."""
     limit: int = 0
     """How many migrations may run at the same time; 0 is no limit."""
     copied: dict[str, int] = field(default_factory=dict)
@@ -139,6 +157,10 @@ class FakeCluster:
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     """By unit: what its survey finds, beside the defaults."""
+    arrived: dict[str, str] = field(default_factory=dict)
+    """By target, a claim or a database: what its mark says was carried out there."""
+    backups: set[str] = field(default_factory=set)
+    """Directories that hold a backup: of a migration, below the claim."""
     refused: dict[str, Failure] = field(default_factory=dict)
     """What admission says against every helper; under ``claim/NAME`` against that claim."""
     consenting: frozenset[str] = frozenset()
@@ -180,6 +202,8 @@ class FakeCluster:
             if self._behaviour(helper) is not Behaviour.NEVER_START and self._can_mount(helper):
                 helper.phase = HelperPhase.RUNNING
                 helper.version += 1
+                if helper.spec.request.worker in WRITERS and helper.spec.request.step != "back_up":
+                    self.arrived.pop(_target(helper), None)
                 self._tell("runs", helper)
         elif helper.phase is HelperPhase.RUNNING:
             self._end(helper)
@@ -207,17 +231,15 @@ class FakeCluster:
         self._tell("ended", helper)
 
     def _result(self, helper: FakeHelper, behaviour: Behaviour) -> tuple[Record | None, Failure | None]:
-        digest = helper.spec.request.digest
         match behaviour:
             case Behaviour.SUCCEED | Behaviour.CHANGED:
+                self._leave(helper)
                 changed = behaviour is Behaviour.CHANGED
                 return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
-            case Behaviour.FAIL | Behaviour.FULL:
-                return self._failed(helper, full=behaviour is Behaviour.FULL), None
-            case Behaviour.FAIL_PASSING:
-                return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True), None
+            case Behaviour.FAIL | Behaviour.FAIL_PASSING | Behaviour.DIFFERENT | Behaviour.FULL:
+                return self._failed(helper, behaviour), None
             case Behaviour.OUT_OF_MEMORY:
                 return None, Failure(Reason.HELPER_OUT_OF_MEMORY, "killed for memory")
             case _:
@@ -233,9 +255,14 @@ class FakeCluster:
             }
         elif request.worker.endswith(".survey"):
             facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
+            if request.worker == "postgres.survey":
+                facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
             for root, found in self.facts.get(request.unit, {}).items():
                 facts[root].update(found)
+            facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
+        needed = facts.get("tools", {}).get("needed")
+        major = {TARGET_MAJOR: needed} if isinstance(needed, int) else {}
         copied = {"copied": self.copied[request.step]} if request.step in self.copied else {}
         return Record(
             request.digest,
@@ -245,16 +272,21 @@ class FakeCluster:
                 "bytes": 30,
                 "targetEmpty": int(bool(facts.get("target", {}).get("empty"))),
                 **copied,
+                **major,
             },
             digest=f"sha256:{request.unit}",
             facts=facts,
         )
 
-    @staticmethod
-    def _failed(helper: FakeHelper, *, full: bool) -> Record:
+    def _failed(self, helper: FakeHelper, behaviour: Behaviour) -> Record:
         digest = helper.spec.request.digest
-        if full:
+        if behaviour is Behaviour.FULL:
             return Record(digest, Outcome.FAILED, str(Reason.NO_SPACE_LEFT), "No space left on device")
+        if behaviour is Behaviour.DIFFERENT:
+            counts = {**self._record(helper).counts, "different": 2, "verified": 1}
+            return Record(digest, Outcome.FAILED, str(Reason.VERIFY_FAILED), "2 different: a, b", counts=counts)
+        if behaviour is Behaviour.FAIL_PASSING:
+            return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True)
         return Record(
             digest,
             Outcome.FAILED,
@@ -264,6 +296,16 @@ class FakeCluster:
             names={"failed": ("models/one", "models/two")},
             lists={"failed": "lists/failed.txt"},
         )
+
+    def _leave(self, helper: FakeHelper) -> None:
+        """What a worker that did well leaves behind, as far as anything here looks at it."""
+        request, target = helper.spec.request, _target(helper)
+        if request.step == "back_up":
+            self.backups.add(target)
+        elif request.step == "expire":
+            self.backups = {place for place in self.backups if not place.startswith(f"{target}/")}
+        elif request.worker in ("release", "postgres.clear") and request.params.get("arrived"):
+            self.arrived[target] = " ".join(request.params["arrived"])
 
     def _changed(self, helper: FakeHelper) -> Record:
         counts = {**self._record(helper).counts, "changed": 1}
@@ -314,6 +356,7 @@ class FakeBackend:
         world = World(
             now=cluster.now,
             denied=cluster.denied,
+            client_images=cluster.client_images,
             consenting=cluster.consenting & questions.other_namespaces,
             claims={key: self._claim(migration, key) for key in questions.claims},
             workloads={ref: self._workload(ref) for ref in questions.workloads},

@@ -23,7 +23,7 @@ from project_migration.cli.follow import Interruption, follow
 from project_migration.engine.estimate import Estimate
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
-from project_migration.model.conditions import End
+from project_migration.model.conditions import GOOD_ENDS
 from project_migration.model.document import Document, Mode, Side
 from project_migration.model.quantities import human_bytes
 from project_migration.model.status import UnitStatus
@@ -92,7 +92,7 @@ def free_bytes(backend: LocalBackend) -> dict[str, int]:
 
 def say(talk: Console, migration: Migration, free: Mapping[str, int]) -> None:
     told = account(migration)
-    good = told.end is End.PLANNED
+    good = told.end in GOOD_ENDS
     mark = ("✓ ", "bold green") if good else ("✗ ", "bold red")
     words = headline(told) if good else f"{told.name} cannot be migrated as it stands: {told.status.failure_reason}"
     talk.print(Text.assemble(mark, (words, "bold")), soft_wrap=True)

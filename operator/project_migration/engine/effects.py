@@ -68,6 +68,8 @@ class HelperSpec:
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
     """Whether it talks to a server; the others need no network at all."""
+    client_major: int | None = None
+    """The major version of PostgreSQL whose client programs it runs. None: it runs none, or any will do."""
 
 
 @dataclass(frozen=True, slots=True)

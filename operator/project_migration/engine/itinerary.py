@@ -14,6 +14,7 @@ from project_migration.engine.steps.plan import Plan
 from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
+from project_migration.engine.steps.report import Report
 from project_migration.engine.steps.resume import Resume
 from project_migration.engine.steps.transfer import Arrange, Copy, Verify
 from project_migration.model.conditions import End
@@ -33,6 +34,7 @@ class Itinerary(StrEnum):
     CANCEL_ROLLBACK = "CancelRollback"
     UNDO = "Undo"
     ROLLBACK_AGAIN = "RollbackAgain"
+    ALREADY = "Already"
     DELETE = "Delete"
 
 
@@ -53,16 +55,18 @@ MIGRATE: tuple[Step, ...] = (
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
     Settle(),  # what was on the target for a way back is gone
+    Report("report"),  # what happened is written down
     CleanUp("clean_up"),  # nothing of ours is left
 )
 
 #: The same, up to where something would be changed.
 PLAN: tuple[Step, ...] = (Preflight(), Plan(), CleanUp("clean_up"))
 
-#: After a failure, a cancel, or a deletion: the way back, which needs no document and no helper.
+#: After a failure, a cancel, or a deletion: the way back, which does without a document and helpers where it has to.
 ENDING: tuple[Step, ...] = (
     Stop(),  # nothing of ours writes any more
     Resume("bring_back", succeeded=False),  # the source's users have it back; the target's if it is in order
+    Report("report_end", way_back=True),  # what happened is written down, where that can be
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
@@ -74,6 +78,7 @@ ROLLBACK: tuple[Step, ...] = (
     RollBack(),  # the target is what it was
     ProveRollBack(),  # and was compared
     Resume("bring_back", succeeded=False),  # the target's users have it back, if it is in order
+    Report("report_end", way_back=True),
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
@@ -84,8 +89,12 @@ UNDO: tuple[Step, ...] = (
     RollBack(),
     ProveRollBack(),
     Resume("bring_back", succeeded=False),
+    Report("report_end", way_back=True),
     CleanUp("tidy_up"),
 )
+
+#: When the first look finds that the document was carried out before: nothing was touched.
+ALREADY: tuple[Step, ...] = (CleanUp("tidy_up"),)
 
 TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.MIGRATE: MIGRATE,
@@ -96,6 +105,7 @@ TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.CANCEL_ROLLBACK: ROLLBACK,
     Itinerary.UNDO: UNDO,
     Itinerary.ROLLBACK_AGAIN: UNDO,
+    Itinerary.ALREADY: ALREADY,
     Itinerary.DELETE: ENDING,
 }
 
@@ -116,6 +126,7 @@ ENDS: dict[Itinerary, End] = {
     Itinerary.CANCEL_ROLLBACK: End.CANCELLED,
     Itinerary.DELETE: End.CANCELLED,
     Itinerary.UNDO: End.UNDONE,
+    Itinerary.ALREADY: End.ALREADY_MIGRATED,
 }
 
 STEPS: dict[str, Step] = {step.id: step for table in TABLES.values() for step in table}

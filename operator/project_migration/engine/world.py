@@ -208,6 +208,8 @@ class World:
     """Of the other namespaces asked about, those that allow this one."""
     clock_skew: float | None = None
     """Seconds by which the operator's clock is ahead of the API server's; None where there is none to compare."""
+    client_images: frozenset[int] = frozenset()
+    """Major versions of PostgreSQL for which the installation names an image for helpers."""
     queue: QueueFacts | None = None
     """None where nothing limits how many run, or nobody asked."""
 

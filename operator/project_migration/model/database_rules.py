@@ -24,7 +24,12 @@ class DatabasePlace(NamedTuple):
 
 def database_place(endpoint: DatabaseEndpoint) -> DatabasePlace:
     server = endpoint.postgres
-    return DatabasePlace(server.host.lower().rstrip("."), server.port, server.database)
+    return place_of(server.host, server.port, server.database)
+
+
+def place_of(host: str, port: int, database: str) -> DatabasePlace:
+    """The same for every way in which a host's name may be written."""
+    return DatabasePlace(host.lower().rstrip("."), port, database)
 
 
 def check(spec: Spec) -> Iterator[str]:

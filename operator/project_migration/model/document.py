@@ -23,6 +23,7 @@ from project_migration.model.endpoints import (
     Pattern,
     Quantity,
     TargetVolume,
+    Token,
     UnitName,
     Volume,
     cel,
@@ -268,7 +269,7 @@ class Backup(Model):
 
     claim_name: Name | None = None
     """A claim that what the target holds is copied to, and compared with, before anything is written. It stays there
-    until a person removes it: a rollback, and an undo after success, come from it."""
+    for as long as keepFor says: a rollback, and an undo after success, come from it."""
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
         default=None, json_schema_extra={"x-local-only": True}
     )
@@ -276,10 +277,15 @@ class Backup(Model):
     waive: Annotated[str, StringConstraints(min_length=3, max_length=500)] | None = None
     """Why nothing on the target is needed, in words: with it a target that is not empty is written to, and cannot be
     put back. The words stand in status and report."""
+    keep_for: Duration | None = None
+    """How long the backup is kept after the migration has ended, such as 168h; then the operator removes it, and
+    nothing can be put back any more. Left out, it stays until a person removes it. A backup that a target still needs,
+    because that is half written, is never removed. It may be changed at any time."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel("has(self.claimName) != has(self.waive)", "give either claimName, or waive with the reason in words"),
+            cel("!has(self.keepFor) || has(self.claimName)", "keepFor needs a backup: name its claim", ".keepFor"),
         )
     )
 
@@ -388,16 +394,28 @@ LaterPlatform = Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-lat
 FIXED_AFTER_FIRST_WRITE = ("volumes", "mlflow", "workspace", "ownership", "quiesce", "backup")
 
 
+#: Of those, the fields that may: they decide nothing about what is written.
+CHANGEABLE_ALWAYS: dict[str, tuple[str, ...]] = {"backup": ("keep_for",)}
+
+
 def _fixed(field: str) -> dict[str, str]:
-    same = (
-        f"has(self.spec.{field}) == has(oldSelf.spec.{field})"
-        f" && (!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
-    )
+    free = CHANGEABLE_ALWAYS.get(field)
+    if free is None:
+        same = _same(f"spec.{field}")
+    else:
+        kept = (to_camel(name) for name, found in Backup.model_fields.items() if name not in (*free, "path"))
+        both = " && ".join(f"({_same(f'spec.{field}.{name}')})" for name in kept)
+        same = f"has(self.spec.{field}) == has(oldSelf.spec.{field}) && (!has(self.spec.{field}) || {both})"
     return cel(
         f"!has(oldSelf.status) || !has(oldSelf.status.firstWriteAt) || ({same})",
         f"{field} cannot change any more: the migration has begun to write (status.firstWriteAt)",
         f".spec.{field}",
     )
+
+
+def _same(path: str) -> str:
+    """CEL: the field is as it was, or still left out."""
+    return f"has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || self.{path} == oldSelf.{path})"
 
 
 #: Rules at the root of the schema, where both spec and status are in sight.
@@ -445,6 +463,10 @@ class Spec(Model):
     undo: Annotated[bool, Field(json_schema_extra=once_true("undo"))] = False
     """Whether a migration that succeeded is taken back: the target becomes what its backup holds, or empty again if
     it was. What users wrote to the target since is lost. It cannot be taken back."""
+    force: Token | None = None
+    """Runs a document again that was carried out already, although its targets say so (AlreadyMigrated): any text that
+    was not given before. What the targets hold by then is treated as at the first time: it needs a backup, or has to go
+    first."""
     helper: Helper = Helper()
     """Where helpers run, and with how much."""
 
@@ -473,6 +495,13 @@ class Spec(Model):
     def platform(self) -> str:
         """The platform block that the document gives. The rules see that it is exactly one."""
         return next(name for name in PLATFORMS if getattr(self, name) is not None)
+
+
+def fixed_part(spec: Spec, field: str) -> object:
+    """What of a field of :data:`FIXED_AFTER_FIRST_WRITE` may not change any more."""
+    found = getattr(spec, field)
+    free = CHANGEABLE_ALWAYS.get(field, ())
+    return found.model_copy(update=dict.fromkeys(free)) if found is not None and free else found
 
 
 class Metadata(BaseModel):

@@ -21,6 +21,7 @@ Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, min_length
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Id = Annotated[int, Field(ge=0, le=4_294_967_294)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 Moment = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 40})]
 
 

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     COPY_INCOMPLETE = "CopyIncomplete"
     IO_ERROR = "IOError"
     VERIFY_FAILED = "VerifyFailed"
+    PROOF_MISSING = "ProofMissing"
     BACKUP_TOO_SMALL = "BackupTooSmall"
     ROLLBACK_FAILED = "RollbackFailed"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
@@ -76,6 +77,16 @@ class Reason(StrEnum):
     ENCODING_DIFFERS = "EncodingDiffers"
     COLLATION_DIFFERS = "CollationDiffers"
     BACKUP_UNREADABLE = "BackupUnreadable"
+    BACKUP_REMOVED = "BackupRemoved"
+    NOTHING_KEPT = "NothingKept"
+    REQUEST_REFUSED = "RequestRefused"
+    NOT_MLFLOW = "NotMlflow"
+    TARGET_NOT_INITIALISED = "TargetNotInitialised"
+    SCHEMA_MISMATCH = "SchemaMismatch"
+    NAME_CLASH = "NameClash"
+    NOTHING_SELECTED = "NothingSelected"
+    VALUE_DOES_NOT_FIT = "ValueDoesNotFit"
+    ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -146,6 +157,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries"
     " again by itself.",
     Reason.VERIFY_FAILED: "The named objects differ from the source: see what writes to the target, then retry.",
+    Reason.PROOF_MISSING: "Bring the manifest that the message names back into the workspace; without it nothing says"
+    " what was proved of a database.",
     Reason.BACKUP_TOO_SMALL: "Enlarge the backup's claim, name another, or write down in backup.waive why no backup is"
     " needed.",
     Reason.ROLLBACK_FAILED: "What the target held lies whole where status.backup says; mend what the message names,"
@@ -160,14 +173,31 @@ REMEDIES: dict[Reason, str] = {
     " choose another sslmode.",
     Reason.DATABASE_NOT_FOUND: "Create the database on that server, or correct its name.",
     Reason.TARGET_OLDER: "Use a target server of the source's major version or a later one.",
-    Reason.CLIENT_TOOLS_MISSING: "Use a helper image with the client tools of the major version that the message"
-    " names; on one machine install them.",
+    Reason.CLIENT_TOOLS_MISSING: "Name a helper image with the client tools of the major version that the message"
+    " names, in the chart's helper.postgresImages; on one machine install them.",
     Reason.EXTENSION_MISSING: "Install the extension on the target's server, or leave out what needs it.",
     Reason.ROLE_MISSING: "Create the roles on the target's server, or set missingRoles to LeaveOut, or owners and"
     " privileges to Drop.",
     Reason.ENCODING_DIFFERS: "Create the target database with the source's encoding, or with UTF8.",
     Reason.COLLATION_DIFFERS: "Create the target database with the source's locale, or set acceptCollation.",
     Reason.BACKUP_UNREADABLE: "Restore the backup's files from a copy of your own: what is there is not whole.",
+    Reason.BACKUP_REMOVED: "The backup was kept for as long as backup.keepFor says and is gone: put the target back"
+    " from one of your own. For the next migration raise backup.keepFor, or leave it out.",
+    Reason.NOTHING_KEPT: "Put the target back from a backup of your own; name a claim in backup.claimName for the next"
+    " migration.",
+    Reason.REQUEST_REFUSED: "Nothing was changed: the message says why, and what can be asked for instead. Take the"
+    " request out of the document again.",
+    Reason.NOT_MLFLOW: "Name the database that MLflow's server has as its backend store, or that server's address.",
+    Reason.TARGET_NOT_INITIALISED: "Start the target's MLflow server once on that database, which makes its tables;"
+    " then retry.",
+    Reason.SCHEMA_MISMATCH: "Bring both sides to one release: upgrade the target's MLflow, or run `mlflow db upgrade`"
+    " of the target's release on a copy of the source and migrate the copy.",
+    Reason.NAME_CLASH: "Give another name under rename, remove what holds the name on the target (a deleted experiment"
+    " holds its name until it is restored, renamed or purged with `mlflow gc`), or set onConflict to Skip or Update.",
+    Reason.NOTHING_SELECTED: "Correct the patterns and numbers under select: nothing on the source matches.",
+    Reason.VALUE_DOES_NOT_FIT: "Shorten or correct the values that the message names on the source, or leave their"
+    " objects out.",
+    Reason.ARTIFACTS_UNSUPPORTED: "Correct the artifact location that the message names, or leave its experiment out.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

@@ -148,6 +148,8 @@ def _backup(spec: Spec, *, local: bool) -> Iterator[str]:
     elif [backup.claim_name, backup.path, backup.waive].count(None) != 2:
         places = "claimName, path" if local else "claimName"
         yield f"spec.backup: give either {places}, or waive with the reason in words"
+    if backup.waive is not None and backup.keep_for is not None:
+        yield "spec.backup.keepFor: it needs a backup: name its claim, or leave it out"
     if backup.path is not None and not backup.path.startswith("/"):
         yield f"spec.backup.path: {backup.path!r} is not absolute: begin it with /"
     if backup.waive is not None:
@@ -207,6 +209,8 @@ def _unique_names(volumes: Volumes) -> Iterator[str]:
             yield f"spec.volumes.{where}.name: {name} is used twice"
         if name.startswith("backup-"):
             yield f"spec.volumes.{where}.name: names that begin with backup- are kept for backups"
+        if name.startswith("client-tools-"):
+            yield f"spec.volumes.{where}.name: names that begin with client-tools- are kept for looks at images"
         seen.add(name)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from project_migration.model.records import Progress, Record
-from project_migration.workers.copying.marks import read_owner
+from project_migration.workers.copying.marks import read_arrived, read_owner
 from project_migration.workers.copying.placing import lstat
 from project_migration.workers.crew import Crew, Outbox, Wire
 from project_migration.workers.filters import Selection, Verdict
@@ -287,6 +287,7 @@ def _target_facts(job: Job, root: int) -> dict[str, Any]:
         "empty": _is_empty(root, prefix),
         "ownWork": own,
         "otherWork": owner is not None and not own,
+        "arrived": " ".join(read_arrived(root)),
         "freeBytes": space.f_bavail * space.f_frsize,
         "freeInodes": space.f_favail if space.f_files else None,
         # a pod may mount read-only what its successor will mount to write: that says nothing of the volume

@@ -322,3 +322,13 @@ def test_a_helper_that_shares_a_workspace_with_privileged_ones_may_write_there_a
 def test_a_program_is_named_by_one_word_or_two(worker: str) -> None:
     with pytest.raises(ValueError, match="not a worker"):
         pod_spec(request=replace(a_helper().request, worker=worker))
+
+
+@pytest.mark.parametrize(("major", "image"), [(None, "ours:1"), (15, "ours:1"), (17, "ours:17"), (18, "ours:18")])
+def test_a_helper_has_the_image_of_the_client_tools_that_it_runs(major: int | None, image: str) -> None:
+    settings = some_settings(helper_postgres_images={17: "ours:17", 18: "ours:18"}).model_copy(
+        update={"helper_image": "ours:1"}
+    )
+    made = job(a_helper(client_major=major), a_migration(), settings)
+    assert made["spec"]["template"]["spec"]["containers"][0]["image"] == image
+    assert dry_run_pod(a_helper(client_major=major), a_migration(), settings)["spec"]["containers"][0]["image"] == image

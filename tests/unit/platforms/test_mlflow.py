@@ -160,3 +160,11 @@ def test_the_choice_is_the_same_in_every_request() -> None:
         assert work.params["select"]["experiments"]["include"] == ["vision/*"]
         assert work.params["select"]["models"]["versions"] == ["1", "4"]
         assert (work.params["rename"]["models"], work.params["onConflict"]) == ({"a": "b"}, "Fail")
+
+
+def test_a_dump_of_rows_needs_client_tools_and_nothing_else_does() -> None:
+    platform = MlflowPlatform()
+    found = {TRACKING: {"targetMajor": 18}}
+    [look] = platform.tool_looks(spec_of(a_document()), found)
+    assert (look.name, look.worker, look.client_major) == ("client-tools-18", "postgres.client_tools", 18)
+    assert platform.tool_looks(spec_of(a_document()), {TRACKING: {}}) == ()

@@ -38,6 +38,7 @@ MODULES = {
         "manifest",
         "release",
         "clear_tree",
+        "report",
         "mlflow.artifacts.copy",
         "mlflow.artifacts.verify",
     )
@@ -48,6 +49,7 @@ WORK = {
     "manifest": ((), "prove"),
     "release": (("target",), "release"),
     "clear_tree": (("target",), "clear"),
+    "report": ((), "work"),
     "mlflow.artifacts.copy": (("source", "target"), "copy"),
     "mlflow.artifacts.verify": (("source", "target"), "verify"),
 }

@@ -274,7 +274,7 @@ def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) ->
     ]
     return {
         "name": CONTAINER,
-        "image": settings.helper_image,
+        "image": _image(spec, settings),
         "imagePullPolicy": settings.helper_pull_policy,
         "command": command(spec.request.worker),
         "args": ["--request", REQUEST_FILE, "--termination-log", TERMINATION_LOG],
@@ -293,6 +293,12 @@ def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) ->
         },
         "volumeMounts": volume_mounts,
     }
+
+
+def _image(spec: HelperSpec, settings: Settings) -> str:
+    if spec.client_major is None:
+        return settings.helper_image
+    return settings.helper_postgres_images.get(spec.client_major, settings.helper_image)
 
 
 def _resources(helper: Helper) -> Json:

@@ -129,7 +129,7 @@ class LocalBackend:
 
     def blocker(self) -> Lease | None:
         """The migration of this machine that writes where this one wants to."""
-        return self.leases.in_the_way()
+        return self.leases.in_the_way(self.state.read().status.locks)
 
     def _apply(self, effect: Effect) -> None:
         match effect:

@@ -68,11 +68,11 @@ def _what_stays(context: Context) -> str:
     return f"{', '.join(made)}, made for this migration, stays" if made else ""
 
 
-def remove_helpers(context: Context) -> tuple[Effect, ...]:
+def remove_helpers(context: Context, *, needed: frozenset[str] = frozenset()) -> tuple[Effect, ...]:
     return tuple(
         RemoveHelper(facts.name, facts.uid)
         for facts in context.world.helpers.values()
-        if facts.phase is not HelperPhase.ENDING
+        if facts.phase is not HelperPhase.ENDING and facts.name not in needed
     )
 
 

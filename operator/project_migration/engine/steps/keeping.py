@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from project_migration.engine.arrival import digests
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
@@ -21,6 +22,7 @@ from project_migration.model.document import AfterSuccess
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record
 from project_migration.model.status import (
+    WARNINGS_LIMIT,
     BackupStatus,
     Keeping,
     KeptUnit,
@@ -35,9 +37,19 @@ from project_migration.model.status import (
 
 
 def can_roll_back(status: Status) -> bool:
-    """Whether all that was written to is known to have been kept, or to have been empty."""
-    units = status.backup.units if status.backup else ()
-    return bool(units) and all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in units)
+    """Whether all that was written to is known to have been kept, and still is, or to have been empty."""
+    backup = status.backup
+    if backup is None or not backup.units or backup_is_gone(status):
+        return False
+    return all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in backup.units)
+
+
+def backup_is_gone(status: Status) -> bool:
+    """Whether something was kept that is not there any more, or not whole."""
+    backup = status.backup
+    if backup is None or not (backup.removing or backup.removed_at):
+        return False
+    return any(unit.keeping is Keeping.KEPT for unit in backup.units)
 
 
 def empty_units(status: Status) -> frozenset[str]:
@@ -114,7 +126,8 @@ class ProveBackup:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Takes away what tells this migration's own work on a target from others': a mark, a database's note.
+    """Takes away what tells this migration's own work on a target from others', a mark or a database's note, and leaves
+    word of which document was carried out there.
 
     After the workloads are back: a retry of what failed before would not know its own work any more.
     """
@@ -132,11 +145,33 @@ class Settle:
         settled = _settled(context)
         if settled != context.status:  # before the first mark goes: a rollback would not know any more what is whose
             return Outcome.wait(settled, "", again_in=0.0)
-        marked = (Keeping.EMPTY, Keeping.SETTLED)
-        units = context.status.backup.units if context.status.backup else ()
-        names = frozenset(unit.name for unit in units if unit.keeping in marked)
-        works = platform_of(context).settlements(context.spec, names)
-        return _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        document = context.migration.document
+        works = platform_of(context).settlements(context.spec, digests(document) if document else ())
+        outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        if outcome.verdict is Verdict.WAIT:
+            return outcome
+        units = next(step.units for step in outcome.status.steps if step.id == self.id)
+        may_fail = _only_to_be_told(context)
+        if any(unit.state is State.FAILED and unit.name not in may_fail for unit in units):
+            return outcome
+        return Outcome.done(_warned(outcome.status, units), f"{len(units)} unit(s) settled", outcome.effects)
+
+
+def _only_to_be_told(context: Context) -> frozenset[str]:
+    """Units on whose targets nothing of ours is left: only the word of what was carried out is wanting.
+
+    Their users are back, and may keep a helper from mounting what only one pod can mount: that is no failure.
+    """
+    backup = context.status.backup or BackupStatus()
+    released = (unit.name for unit in backup.units if unit.keeping in (Keeping.KEPT, Keeping.WAIVED))
+    return frozenset(released) - platform_of(context).prove_themselves(context.spec)
+
+
+def _warned(status: Status, units: Iterable[UnitStatus]) -> Status:
+    """With a warning for each target that could not take the word of what was carried out there."""
+    untold = (unit for unit in units if unit.counts.get("unmarked") or unit.state is State.FAILED)
+    told = [f"{unit.name}: the target does not say what was carried out there: {unit.message}" for unit in untold]
+    return status.model_copy(update={"warnings": (*status.warnings, *told)[:WARNINGS_LIMIT]})
 
 
 def _settled(context: Context) -> Status:

@@ -1,8 +1,13 @@
-"""Takes the locks on what the migration will write, so that no two migrations write the same claim.
+"""Takes the locks on what the migration will write, so that no two migrations write the same claim or
+database.
 
 One Lease a claim, named after the claim's UID, not after its sub-directory: two sub-directories of one claim can lie
-inside each other, and a claim is the unit that quotas, backups and detaching know. Taken in sorted order, so that two
-migrations with several claims each cannot wait for one another for ever. Held to the end of the ending.
+inside each other, and a claim is the unit that quotas, backups and detaching know. One a database, named after what
+the document calls it: it makes a second migration wait, in words. Two names may lead to one server, and another
+namespace has Leases of its own; there the lock decides that the worker takes in the database itself.
+
+Taken in sorted order, so that two migrations with several targets each cannot wait for one another for ever. Held to
+the end of the ending.
 
 A claim that is still to be made has no UID: until it has, and beside it then, its name is locked. Names come first, so
 that who waits for a claim to be made does not hold it against its maker.
@@ -22,8 +27,9 @@ from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 
 
-def lease_name(claim_uid: str) -> str:
-    return "pmig-" + hashlib.sha256(claim_uid.encode()).hexdigest()[:32]
+def lease_name(identity: str) -> str:
+    """Of a claim by its UID, of a database as :meth:`~project_migration.engine.platform.Platform.servers` has it."""
+    return "pmig-" + hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,10 @@ class Lock:
         status = context.status
         found = {key: context.world.claims.get(key) for key in _target_keys(context)}
         # any other missing claim is preflight's to report; there is nothing to lock
+        claims = {lease_name(facts.uid) for facts in found.values() if facts and facts.exists}
         wanted = (
             *sorted(lease_name(key) for key in made_on_request(context) if _has_no_owner(found[key])),
-            *sorted({lease_name(facts.uid) for facts in found.values() if facts and facts.exists}),
+            *sorted(claims | {lease_name(server) for server in _target_servers(context)}),
         )
         if wanted != status.locks:
             # noted before they are taken, so that whatever happens next they are given back
@@ -78,3 +85,7 @@ def _target_keys(view: View) -> frozenset[str]:
         return frozenset()
     uses = view.platform.uses(view.spec)
     return frozenset(volume_key(use.volume) for use in uses if use.side is Side.TARGET)
+
+
+def _target_servers(view: View) -> tuple[str, ...]:
+    return view.platform.servers(view.spec) if view.platform is not None else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from project_migration.engine.claims import sized, unmade, words
+from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.step import Context, Outcome, View
 from project_migration.engine.steps.preflight import joined, platform_of
 from project_migration.engine.windows import too_long_for_window
@@ -55,4 +56,5 @@ def _planned(unit: UnitStatus, adds_only: bool) -> PlannedUnit:
         # a target that is only added to has nothing that would have to be kept
         target_empty=adds_only or bool(unit.counts.get("targetEmpty", 0)),
         root={name: unit.counts[name] for name in ROOT if name in unit.counts},
+        client_major=unit.counts.get(TARGET_MAJOR),
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from project_migration.engine.arrival import is_here
 from project_migration.engine.checks import Finding, doubts, run_checks
 from project_migration.engine.claims import ensure, noted, to_be_made, too_small, units_without_target, unmade
 from project_migration.engine.clock import stamp
@@ -18,13 +19,18 @@ from project_migration.engine.effects import EnsureClaim, volume_key
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import Backing, Platform, UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
-from project_migration.engine.units import first_units, helper_spec, run_units, workspace_path
+from project_migration.engine.units import UnitsOutcome, first_units, helper_spec, run_units, workspace_path
 from project_migration.engine.world import Offered, Questions, World
 from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import Record
-from project_migration.model.status import BackupStatus, ClaimStatus, State, StepStatus, UnitStatus
+from project_migration.model.status import BackupStatus, ClaimStatus, State, Status, StepStatus, UnitStatus
+
+ALREADY_HERE = (
+    "the targets say that this document was carried out on them before: nothing was changed; to have it carried out"
+    " again, give a new text in spec.force"
+)
 
 #: The unit that stands for what concerns the migration as a whole.
 WHOLE = "migration"
@@ -78,14 +84,25 @@ class Preflight:
         step = context.step(self.id)
         if not step.units:
             return self._first_look(context, step)
-        works = _surveys(context, unmade(context.status))
+        works = (*_surveys(context, unmade(context.status)), *_tool_looks(context, step))
         outcome = run_units(context, step, works, judge=lambda unit, record: _judge(context, unit, record))
         step = step.model_copy(update={"units": outcome.units})
         status = with_step(context.status, step)
         if not outcome.all_done:
             return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)
+        return self._looked(context.with_status(status), step, outcome)
+
+    def _looked(self, context: Context, step: StepStatus, outcome: UnitsOutcome) -> Outcome:
+        """What comes of the surveys, once all have ended."""
+        status = context.status
+        if _carried_out_before(context, outcome.units):
+            return Outcome.already(_without_faults(status, step), ALREADY_HERE, outcome.effects)
         if outcome.failed:
             return Outcome.fail(status, _together(outcome.failed), outcome.effects)
+        looks = [work for work in _tool_looks(context, step) if step.unit(work.name) is None]
+        if looks:
+            step = step.model_copy(update={"units": (*step.units, *first_units(context, looks))})
+            return Outcome.wait(with_step(status, step), "looking for client tools", outcome.effects, again_in=0.0)
         return Outcome.done(status, "everything is in order", outcome.effects)
 
     def _workspace(self, context: Context) -> Outcome | None:
@@ -190,6 +207,36 @@ def _begun(view: View, step_id: str) -> bool:
     return any(step.id == step_id and step.units for step in view.status.steps)
 
 
+def _carried_out_before(context: Context, units: tuple[UnitStatus, ...]) -> bool:
+    """A migration that has written itself knows better than any mark how far it is."""
+    document = context.migration.document
+    if document is None or context.status.first_write_at is not None:
+        return False
+    return is_here(document, platform_of(context).units(context.spec), units)
+
+
+def _without_faults(status: Status, step: StepStatus) -> Status:
+    """What would stand against doing it again is no fault where it is not done."""
+    units = tuple(
+        unit.model_copy(update={"state": State.SKIPPED, "reason": ""}) if unit.state is State.FAILED else unit
+        for unit in step.units
+    )
+    return with_step(status, step.model_copy(update={"units": units}))
+
+
+def _tool_looks(context: Context, step: StepStatus) -> tuple[UnitWork, ...]:
+    """Into images that the installation names: so a wrong one fails here, and not between stop and copy.
+
+    A look that has begun stays one when the operator is started again with other images.
+    """
+    counts = {unit.name: unit.counts for unit in step.units}
+    return tuple(
+        work
+        for work in platform_of(context).tool_looks(context.spec, counts)
+        if work.client_major in context.world.client_images or step.unit(work.name) is not None
+    )
+
+
 def _marked(unit: UnitStatus, findings: tuple[Finding, ...], context: Context) -> UnitStatus:
     own = [finding for finding in findings if finding.unit == unit.name]
     return _failed(unit, own, context) if own else unit
@@ -208,7 +255,8 @@ def _failed(unit: UnitStatus, findings: list[Finding], context: Context) -> Unit
 
 def _judge(context: Context, unit: str, record: Record) -> tuple[Failure, ...]:
     written = context.status.first_write_at is not None
-    found = platform_of(context).judge_survey(context.spec, unit, record, written=written)
+    images = context.world.client_images
+    found = platform_of(context).judge_survey(context.spec, unit, record, written=written, client_images=images)
     small = too_small(context, UnitStatus(name=unit, counts=dict(record.counts)))
     return (*found, small) if small else found
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from project_migration.engine import retention
 from project_migration.engine.clock import moment
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
@@ -209,7 +210,8 @@ def account(migration: Migration) -> Account:
     return Account(
         migration=migration,
         end=end_of(migration.status),
-        steps=tuple(_lane(step) for step in migration.status.steps),
+        # what is done after the end, days later, is no part of how it went
+        steps=tuple(_lane(step) for step in migration.status.steps if step.id != retention.STEP),
         pairs=tuple(_pairs(migration)),
     )
 

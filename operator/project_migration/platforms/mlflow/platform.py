@@ -5,16 +5,17 @@ Via Database there are two: the rows (:mod:`.rows`) and the files (:mod:`.files`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure
 from project_migration.model.mlflow import ARTIFACTS, TRACKING
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow import api, files, rows
 from project_migration.platforms.mlflow.requests import mlflow_of
-from project_migration.platforms.volumes import keeping
+from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.databases import Clearing
 from project_migration.platforms.volumes.judgement import judge, judge_backup
 
@@ -26,6 +27,9 @@ class MlflowPlatform:
         both = ((Side.SOURCE, "source"), (Side.TARGET, "target"))
         pairs = (VolumeUse(ARTIFACTS, side, getattr(pair, at)) for pair in files.pairs(spec) for side, at in both)
         return (*rows.uses(spec), *pairs)
+
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        return tuple(rows.targets(spec)) if _by_database(spec) else ()
 
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (TRACKING, *(pair.name for pair in files.pairs(spec))) if _by_database(spec) else (TRACKING,)
@@ -44,13 +48,20 @@ class MlflowPlatform:
         kept = keeping.surveys(spec, files.pairs(spec), backings)
         return (rows.survey(spec), *files.surveys(spec), *kept)
 
-    def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        return databases.tool_looks((TRACKING,), surveyed) if _by_database(spec) else ()
+
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
+        if unit.startswith(CLIENT_TOOLS_UNIT):
+            return judge_by_outcome(unit, record)
         if unit.startswith(BACKUP_UNIT):
             return judge_backup(spec, unit, record)
         if unit == ARTIFACTS:
             return judge(spec, unit, record, written=written)
         if _by_database(spec):
-            return rows.judge(spec, record, written=written)
+            return rows.judge(spec, record, written=written, client_images=client_images)
         return api.judge(spec, record, written=written)
 
     def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:
@@ -82,11 +93,10 @@ class MlflowPlatform:
         own = tuple(rows.restore_proof(spec, backing) for backing in backings if _is_rows(backing))
         return (*_present(own), *keeping.restore_proofs(spec, files.pairs(spec), backings))
 
-    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
             return ()
-        marked = tuple(pair for pair in files.pairs(spec) if pair.name in empty)
-        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, marked))
+        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, files.pairs(spec), arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
         return frozenset({TRACKING})
@@ -102,6 +112,10 @@ class MlflowPlatform:
         if not _by_database(spec):
             return (api.verification(spec),)
         return (rows.verification(spec), *files.verifications(spec))
+
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        """None yet: a tracking server's proof needs both sides, since ids may differ."""
+        return ()
 
 
 def _by_database(spec: Spec) -> bool:

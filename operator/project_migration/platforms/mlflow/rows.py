@@ -10,6 +10,7 @@ from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork, VolumeUse
+from project_migration.model.database_rules import place_of
 from project_migration.model.document import Database, Side, Spec
 from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
@@ -28,6 +29,15 @@ def uses(spec: Spec) -> Iterator[VolumeUse]:
         for backend in (server.backend, server.auth):
             if backend is not None and backend.sqlite is not None:
                 yield VolumeUse(TRACKING, side, backend.sqlite)
+
+
+def targets(spec: Spec) -> Iterator[str]:
+    """``postgres/db.new:5432/mlflow`` or ``mysql/…``: as other platforms call the same database."""
+    server = mlflow_of(spec).target
+    for backend in (server.backend, server.auth):
+        database = (backend.postgres or backend.mysql) if backend is not None else None
+        if backend is not None and database is not None:
+            yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"
 
 
 def survey(spec: Spec) -> UnitWork:
@@ -60,8 +70,8 @@ def clearing(spec: Spec, what: databases.Clearing) -> UnitWork:
     )
 
 
-def judge(spec: Spec, record: Record, *, written: bool) -> tuple[Failure, ...]:
-    found = databases.judge(TRACKING, record)
+def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
+    found = databases.judge(TRACKING, record, client_images)
     in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
     if in_use and spec.backup is None:
         words = (

@@ -61,13 +61,13 @@ def restore_proofs(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[B
     return (*back, *cleared)
 
 
-def settlements(spec: Spec, pairs: Sequence[VolumePair]) -> tuple[UnitWork, ...]:
+def settlements(spec: Spec, pairs: Sequence[VolumePair], arrived: Sequence[str]) -> tuple[UnitWork, ...]:
     return tuple(
         UnitWork(
             pair.name,
             "release",
             (Mount("target", pair.target, read_only=False),),
-            {"workers": spec.transfer.workers},
+            {"workers": spec.transfer.workers, "arrived": list(arrived)},
         )
         for pair in pairs
     )
