@@ -7,6 +7,7 @@ import sys
 
 ALL = {
     "copy_tree": "files, against rsync -a and chown -R",
+    "mlflow_database": "an MLflow database to a new one, against a plain copy; memory with 10 million metrics",
     "operator": "the operator on a real node: how soon it acts, and what it needs",
 }
 

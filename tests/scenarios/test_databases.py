@@ -201,6 +201,7 @@ def test_an_image_for_the_target_s_version_is_looked_into_and_used_by_all_that_n
         "copy_tree",
         "manifest",
         "release",
+        "report",
     }
     assert [(unit.name, unit.client_major) for unit in status.plan] == [("data", None), ("shop", 18)]
 

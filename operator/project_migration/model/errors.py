@@ -80,6 +80,13 @@ class Reason(StrEnum):
     BACKUP_REMOVED = "BackupRemoved"
     NOTHING_KEPT = "NothingKept"
     REQUEST_REFUSED = "RequestRefused"
+    NOT_MLFLOW = "NotMlflow"
+    TARGET_NOT_INITIALISED = "TargetNotInitialised"
+    SCHEMA_MISMATCH = "SchemaMismatch"
+    NAME_CLASH = "NameClash"
+    NOTHING_SELECTED = "NothingSelected"
+    VALUE_DOES_NOT_FIT = "ValueDoesNotFit"
+    ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -180,6 +187,17 @@ REMEDIES: dict[Reason, str] = {
     " migration.",
     Reason.REQUEST_REFUSED: "Nothing was changed: the message says why, and what can be asked for instead. Take the"
     " request out of the document again.",
+    Reason.NOT_MLFLOW: "Name the database that MLflow's server has as its backend store, or that server's address.",
+    Reason.TARGET_NOT_INITIALISED: "Start the target's MLflow server once on that database, which makes its tables;"
+    " then retry.",
+    Reason.SCHEMA_MISMATCH: "Bring both sides to one release: upgrade the target's MLflow, or run `mlflow db upgrade`"
+    " of the target's release on a copy of the source and migrate the copy.",
+    Reason.NAME_CLASH: "Give another name under rename, remove what holds the name on the target (a deleted experiment"
+    " holds its name until it is restored, renamed or purged with `mlflow gc`), or set onConflict to Skip or Update.",
+    Reason.NOTHING_SELECTED: "Correct the patterns and numbers under select: nothing on the source matches.",
+    Reason.VALUE_DOES_NOT_FIT: "Shorten or correct the values that the message names on the source, or leave their"
+    " objects out.",
+    Reason.ARTIFACTS_UNSUPPORTED: "Correct the artifact location that the message names, or leave its experiment out.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

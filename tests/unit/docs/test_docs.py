@@ -9,6 +9,7 @@ import pytest
 
 from project_migration.model.errors import REMEDIES, Reason
 from project_migration.workers import reasons
+from project_migration.workers.mlflow.database import failures as of_mlflow
 from project_migration.workers.postgres import failures, requirements
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,7 +25,7 @@ def test_every_reason_has_a_remedy_and_its_line_in_the_docs() -> None:
 def test_every_reason_that_a_helper_gives_is_known() -> None:
     given = {
         value
-        for module in (reasons, failures)
+        for module in (reasons, failures, of_mlflow)
         for name, value in vars(module).items()
         if name.isupper() and not name.startswith("_") and isinstance(value, str)
     }

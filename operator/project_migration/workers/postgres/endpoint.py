@@ -44,6 +44,11 @@ class Endpoint:
         data = job.request.params.get(side)
         if not isinstance(data, Mapping):
             raise WrongRequest(f"params.{side} does not name a server")
+        return cls.read(job, side, data)
+
+    @classmethod
+    def read(cls, job: Job, side: str, data: Mapping[str, Any]) -> Endpoint:
+        """From the description of a server, wherever it stood in the request. Raises as ``from_job``."""
         host, database = (_text(data, side, name) for name in ("host", "database"))
         port = data.get("port", 5432)
         if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:

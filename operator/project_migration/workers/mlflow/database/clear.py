@@ -1,0 +1,59 @@
+"""Worker ``mlflow.database.clear``: takes back what a copy brought into a target that was empty, or its note away.
+
+Params: ``target`` as for ``mlflow.database.survey``; ``what``: ``Everything`` takes back all that this migration
+brought, and leaves the database as its server made it; ``Unfinished`` what was not completed (nothing is ever half
+there, so only an empty table for the note may be); ``Note`` removes the note, when all is done and proved. A target
+that was in use is refused for ``Everything``: its own rows are among ours, and its backup is what brings it back.
+Nothing of another migration is touched. Counts: ``takenBack`` 0 or 1, ``rows``.
+"""
+
+from __future__ import annotations
+
+from project_migration.model.records import Record
+from project_migration.workers import reasons
+from project_migration.workers.harness import Job
+from project_migration.workers.mlflow.database import clearing, note, opening
+from project_migration.workers.mlflow.database.program import folder, main
+from project_migration.workers.mlflow.database.sides import TARGET, side_of
+from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.postgres.reading import choice
+
+UNFINISHED, EVERYTHING, NOTE = "Unfinished", "Everything", "Note"
+
+
+def work(job: Job) -> Record:
+    what = choice(job.request.params, "what", (UNFINISHED, EVERYTHING, NOTE))
+    with opening.writing(side_of(job, TARGET).place, folder(job)) as target:
+        if not target.schema.is_mlflow:
+            return job.record(counts={"takenBack": 0, "rows": 0})
+        target.begin()
+        try:
+            rows = _clear(job, target, what)
+            target.commit()
+        except BaseException:
+            target.rollback()
+            raise
+    return job.record(counts={"takenBack": int(rows >= 0), "rows": max(rows, 0)})
+
+
+def _clear(job: Job, target: Store, what: str) -> int:
+    """Rows taken back; -1 where nothing was."""
+    found = note.read(target)
+    if found is None:
+        if note.exists(target):
+            note.remove(target)  # a table that a copy made before its transaction, and nothing in it
+        return -1
+    if found.migration != job.request.migration_uid or what == UNFINISHED:
+        return -1
+    rows = -1
+    if what == EVERYTHING:
+        if not found.empty:
+            message = "the target held rows of its own before the copy: only its backup brings them back as they were"
+            raise reasons.Refusal(reasons.TARGET_NOT_EMPTY, message)
+        rows = clearing.take_back(target, found)
+    note.remove(target)
+    return rows
+
+
+if __name__ == "__main__":
+    main("clear", __doc__ or "", work)

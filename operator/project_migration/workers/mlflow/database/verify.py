@@ -1,0 +1,94 @@
+"""Worker ``mlflow.database.verify``: both databases read anew; what should be there against what is.
+
+Params ``source`` and ``target`` as for ``mlflow.database.survey``. Reads what ``arrange`` left. Compared are the rows
+of every table that is moved, by count and content; besides, on the target: rows without parents, latest metrics against
+the metrics, and whether the next experiment gets a number that is free.
+
+Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are
+not the latest, more than on the source). Facts ``tables``: rows on the target by table. Lists ``missing``,
+``different`` and ``extra`` name rows. The digest is over the content of all tables as they are on the target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from project_migration.model.records import Progress, Record
+from project_migration.workers import reasons
+from project_migration.workers.harness import Job
+from project_migration.workers.mlflow.database import latest, opening, plan, state
+from project_migration.workers.mlflow.database.arrangement import Arrangement
+from project_migration.workers.mlflow.database.program import folder, main
+from project_migration.workers.mlflow.database.proving import Proof, Prover, Tally
+from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
+from project_migration.workers.mlflow.database.store import Store
+
+
+def work(job: Job) -> Record:
+    sides = side_of(job, SOURCE), side_of(job, TARGET)
+    arrangement = Arrangement.read(job.workspace)
+    scratch = folder(job)
+    read = 0
+    total = 2 * sum(arrangement.summary.counts.values())
+
+    def told(rows: int) -> None:
+        nonlocal read
+        read += rows
+        job.tell(Progress(0, 0, read, max(read, total)))
+
+    try:
+        with opening.reading(sides[0].place, scratch) as source, opening.reading(sides[1].place, scratch) as target:
+            prover = Prover(source, target, scratch, told, job.lists.add)
+            for one in plan.plans(source, target, arrangement):
+                prover.table(one)
+            besides = _besides(source, target, arrangement)
+    finally:
+        arrangement.close()
+    return _judge(job, prover.proof, besides)
+
+
+def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[str, int]:
+    lost = sum(found.rows for found in state.orphans(target)) if arrangement.summary.empty else 0
+    stale = latest.stale(target, arrangement) - latest.stale(source, arrangement)
+    return {"orphans": lost, "latest": max(stale, 0), "numberTaken": int(not target.number_is_ahead())}
+
+
+def _judge(job: Job, proof: Proof, besides: Mapping[str, int]) -> Record:
+    tables = proof.tables
+    counts = {
+        "rows": sum(tally.rows for tally in tables.values()),
+        "tables": len(tables),
+        "missing": proof.missing,
+        "different": proof.different,
+        "extra": proof.extra,
+        **besides,
+    }
+    faults = [f"{counts[name]} row(s) {name}: {job.lists.say(name)}" for name in _ROWS if counts[name]]
+    faults += [f"{counts[name]} {what}" for name, what in _BESIDES.items() if counts[name]]
+    return job.record(
+        reason=reasons.VERIFY_FAILED if faults else "",
+        message="; ".join(faults),
+        counts=counts,
+        digest=_digest(tables),
+        facts={"tables": {name: tally.rows for name, tally in sorted(tables.items()) if tally.rows}},
+    )
+
+
+_ROWS = ("missing", "different", "extra")
+_BESIDES = {
+    "orphans": "row(s) whose parent does not exist",
+    "latest": "latest metric(s) that are not the latest",
+    "numberTaken": "sequence that would give an experiment a number that is taken",
+}
+
+
+def _digest(tables: Mapping[str, Tally]) -> str:
+    found = hashlib.sha256()
+    for name, tally in sorted(tables.items()):
+        found.update(f"{name} {tally.rows} {tally.total:032x}\n".encode())
+    return f"sha256:{found.hexdigest()}"
+
+
+if __name__ == "__main__":
+    main("verify", __doc__ or "", work)

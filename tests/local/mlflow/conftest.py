@@ -1,0 +1,101 @@
+"""Populated by a real server once a session; new databases are copies of one that MLflow made."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local.mlflow.running import SCRIPTS, Base, Case, copied, mariadb_base, postgres_base, sqlite_base
+from tools import mariadb_servers, mlflow_servers
+from tools.postgres_servers import NoServer, Server, running
+
+ARTIFACTS = "mlflow-artifacts:/"
+
+
+@dataclass(frozen=True)
+class Populated:
+    base: Base
+    made: dict[str, Any]
+    artifacts: Path
+
+
+@pytest.fixture(scope="session")
+def populated(tmp_path_factory: pytest.TempPathFactory) -> Populated:
+    """One of everything, and the server stopped. Given to a test that only reads it."""
+    directory = tmp_path_factory.mktemp("populated")
+    database = directory / "mlflow.db"
+    try:
+        with mlflow_servers.serving(f"sqlite:///{database}", directory / "artifacts", directory / "server") as address:
+            said = mlflow_servers.run(SCRIPTS / "population.py", address)
+    except NoServer as missing:
+        pytest.fail(str(missing), pytrace=False)
+    made = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    assert made["failed"] == []
+    return Populated(sqlite_base(database), made, directory / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    path = tmp_path_factory.mktemp("new") / "mlflow.db"
+    _initialise(sqlite_base(path))
+    return sqlite_base(path)
+
+
+def _initialise(base: Base) -> None:
+    try:
+        mlflow_servers.initialise(base.uri, ARTIFACTS)
+    except NoServer as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    try:
+        with running(18) as server:
+            yield server
+    except NoServer as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def new_postgres(postgres: Server) -> Iterator[str]:
+    """The name of a database to make others from."""
+    with postgres.database("new") as name:
+        _initialise(postgres_base(postgres, name))
+        yield name
+
+
+@pytest.fixture
+def postgres_target(postgres: Server, new_postgres: str) -> Iterator[Base]:
+    with postgres.database(f"target_{os.getpid()}_{time.monotonic_ns()}", template=new_postgres) as name:
+        yield postgres_base(postgres, name)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[mariadb_servers.MariaServer]:
+    try:
+        with mariadb_servers.running() as server:
+            yield server
+    except NoServer as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture
+def mariadb_target(mariadb: mariadb_servers.MariaServer) -> Iterator[Base]:
+    with mariadb.database("target") as name:
+        base = mariadb_base(mariadb, name)
+        _initialise(base)
+        yield base
+
+
+@pytest.fixture
+def case(tmp_path: Path, populated: Populated, new_sqlite: Base) -> Case:
+    """From what was populated to a new SQLite database."""
+    return Case(tmp_path, populated.base, copied(new_sqlite, tmp_path / "target" / "mlflow.db"))

@@ -1,0 +1,98 @@
+"""Real MLflow for tests and benchmarks: servers, new databases, and scripts that use its client.
+
+MLflow lives in an environment of its own, ``.venv-servers`` (``tools/servers.sh``); nothing of it is imported here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.postgres_servers import NoServer, free_port
+
+PYTHON = Path(__file__).resolve().parents[1] / ".venv-servers" / "bin" / "python"
+READY_SECONDS = 90.0
+SCRIPT_SECONDS = 180.0
+
+
+def python() -> str:
+    if not PYTHON.exists():
+        raise NoServer("MLflow is missing: run `sh tools/servers.sh`, which makes .venv-servers")
+    return str(PYTHON)
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PG"))}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    return kept | quiet | {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"} | more
+
+
+def run(script: Path, *arguments: str) -> str:
+    """Runs a script with MLflow in reach; what it printed."""
+    argv = (python(), str(script), *arguments)
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, timeout=SCRIPT_SECONDS, env=environment(), cwd="/"
+    )
+    if done.returncode:
+        raise NoServer(f"{script.name} failed:\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def initialise(uri: str, artifacts: str) -> None:
+    """Makes a database as MLflow's server does at its first start: its tables, and the experiment ``Default``.
+
+    ``uri``: SQLAlchemy's; ``artifacts``: what the server calls its artifact root.
+    """
+    code = (
+        "import sys; from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore;"
+        " SqlAlchemyStore(sys.argv[1], sys.argv[2])"
+    )
+    argv = (python(), "-c", code, uri, artifacts)
+    done = subprocess.run(
+        argv, check=False, capture_output=True, text=True, timeout=SCRIPT_SECONDS, env=environment(), cwd="/"
+    )
+    if done.returncode:
+        raise NoServer(f"MLflow cannot make its tables:\n{done.stderr[-3000:]}")
+
+
+@contextlib.contextmanager
+def serving(backend: str, artifacts: Path, scratch: Path) -> Iterator[str]:
+    """A tracking server on loopback that hands out artifacts itself; its address. Ended with all its processes."""
+    port = free_port()
+    argv = (
+        *(python(), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", backend, "--artifacts-destination", str(artifacts), "--serve-artifacts"),
+    )
+    scratch.mkdir(parents=True, exist_ok=True)
+    address = f"http://127.0.0.1:{port}"
+    with (scratch / "server.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=scratch, env=environment(), start_new_session=True)
+    try:
+        _wait(process, address, scratch / "server.log")
+        yield address
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait(15)
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            opener.open(f"{address}/health", timeout=2).close()
+            return
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise NoServer(f"MLflow's server does not answer:\n{log.read_text()[-3000:]}")
+        time.sleep(0.1)
