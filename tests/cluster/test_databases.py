@@ -399,7 +399,9 @@ def test_an_image_that_cannot_be_had_is_found_before_anything_is_stopped(
     finally:
         kill(process)
     assert (status["phase"], status["failureReason"]) == ("Failed", "HelperImage"), describe(status)
-    assert "client-tools-18" in status["failure"]
+    assert "image localhost/none:1" in status["failure"]
+    failed = {unit["name"] for unit in units_of(status, "preflight") if unit["state"] == "Failed"}
+    assert failed == {"client-tools-18"}
     assert "firstWriteAt" not in status
 
 
