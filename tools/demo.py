@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tools.mlflow_server import MlflowServer, free_port
+from tools.mlflow_server import MlflowServer
+from tools.postgres_servers import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "build" / "demo"

@@ -1,4 +1,4 @@
-"""A real MLflow tracking server on the loopback, for the demo and for benchmarks.
+"""A real MLflow tracking server on the loopback that outlives who started it, for the demo.
 
 As a program it is what ``--bind deployment/NAME=exec/PROGRAM`` asks for: ``status`` prints how many run, ``stop``,
 ``start N``.
@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import mlflow_servers
+
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 
@@ -56,7 +56,7 @@ class MlflowServer:
                     stdout=log,
                     stderr=log,
                     cwd=self.home,
-                    env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+                    env=mlflow_servers.environment(),
                     start_new_session=True,
                 )
             (self.home / "server.pid").write_text(str(process.pid))
@@ -102,7 +102,7 @@ class MlflowServer:
 
     def _command(self) -> tuple[str, ...]:
         return (
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *(mlflow_servers.python(), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--backend-store-uri", f"sqlite:///{self.home}/mlflow.db"),
             *("--serve-artifacts", "--artifacts-destination", str(self.home / "mlartifacts"), "--workers", "1"),
         )
@@ -113,12 +113,6 @@ class MlflowServer:
                 return bool(answer.status == 200)
         except (OSError, URLError):
             return False
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _signal(group: int, number: int) -> None:

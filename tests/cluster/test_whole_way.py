@@ -85,7 +85,7 @@ def test_columns_events_and_metrics_tell_people_what_happens(kube: Kube, operato
     kube.ended("files")
     head, row = kube.kubectl("get", "pmig", "files").splitlines()
     assert head.split() == ["NAME", "PHASE", "STEP", "PERCENT", "READY", "AGE"]
-    assert row.split()[:5] == ["files", "Succeeded", "16/16", "100", "True"]
+    assert row.split()[:5] == ["files", "Succeeded", "17/17", "100", "True"]
     assert kube.kubectl("get", "pmig", "-o", "wide").splitlines()[0].split()[-4:] == ["BYTES", "RATE", "ETA", "MESSAGE"]
     events = kube.list("events")
     ours = [

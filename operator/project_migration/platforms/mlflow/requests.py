@@ -15,6 +15,9 @@ Params = Mapping[str, Any]
 #: What the workers call the file, whatever its key is called in the Secret.
 CA_FILE = "ca.crt"
 
+#: The glob that takes all.
+EVERY_NAME = "*"
+
 LOGIN = (("username", "username"), ("password", "password"))
 
 
@@ -27,10 +30,11 @@ def choices(spec: Spec) -> Params:
     """What decides the outcome, the same for every step."""
     mlflow = mlflow_of(spec)
     select = mlflow.select
+    everything = not select.experiments.include and not select.experiments.ids
     return {
         "select": {
             "experiments": {
-                "include": list(select.experiments.include),
+                "include": [EVERY_NAME] if everything else list(select.experiments.include),
                 "exclude": list(select.experiments.exclude),
                 "ids": list(select.experiments.ids),
                 "lifecycle": str(select.experiments.lifecycle),
@@ -48,7 +52,7 @@ def choices(spec: Spec) -> Params:
 def _models(models: ModelChoice) -> Params:
     named = models.versions in ("All", "Latest")
     return {
-        "include": list(models.include),
+        "include": list(models.include) or [EVERY_NAME],
         "exclude": list(models.exclude),
         "stages": list(models.stages),
         "aliases": list(models.aliases),

@@ -1,12 +1,13 @@
-"""A server's files in parts: the whole tree, less what gets another name, and each directory that does.
+"""A server's files in parts: the whole tree, less what gets another name, and the directories that do.
 
 The directory of an experiment is called after its id (``<root>/<experiment id>``: mlflow, server/handlers.py), and an
 experiment that is merged into a server in use may get another one. Which, ``mlflow.database.arrange`` decided and
 wrote to ``mlflow/moves.json`` in the workspace::
 
-    {"version": 1, "moves": [{"from": "1", "to": "7"}], "only": ["1", "2"]}
+    {"version": 1, "moves": [{"from": "1", "to": "7"}, {"from": "0/a1b2", "to": "5/a1b2"}], "only": ["1", "2"]}
 
-``only``: the directories that are wanted; all of them when it is left out or null.
+Paths are below the roots; one run of an experiment may move alone. ``only``: the directories that are wanted; all of
+them when it is left out or null.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,12 +26,10 @@ from project_migration.workers.harness import Job, Work, WrongRequest
 MOVES = Path("mlflow") / "moves.json"
 VERSION = 1
 
-_DIRECTORY = re.compile(r"[^/\x00]+")
-
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """``renamed``: pairs of names, from and to. ``only``: names that are wanted; None for all."""
+    """``renamed``: pairs of paths, from and to. ``only``: paths that are wanted; None for all."""
 
     renamed: tuple[tuple[str, str], ...] = ()
     only: tuple[str, ...] | None = None
@@ -43,19 +41,20 @@ class Moves:
             data = json.loads((workspace / MOVES).read_text(encoding="utf-8"))
             if data["version"] != VERSION:
                 raise WrongRequest(f"{MOVES}: version {data['version']} is not {VERSION}")
-            renamed = tuple((_name(move["from"]), _name(move["to"])) for move in data["moves"])
+            renamed = tuple((_path(move["from"]), _path(move["to"])) for move in data["moves"])
             only = data.get("only")
-            return cls(renamed, None if only is None else tuple(_name(name) for name in only))
+            return cls(renamed, None if only is None else tuple(_path(name) for name in only))
         except FileNotFoundError as error:
             raise WrongRequest(f"{MOVES} is missing in the workspace: nothing was arranged") from error
         except (ValueError, KeyError, TypeError) as error:
             raise WrongRequest(f"{MOVES} cannot be read: {error}") from error
 
 
-def _name(value: object) -> str:
-    if not isinstance(value, str) or value in (".", "..") or not _DIRECTORY.fullmatch(value):
-        raise WrongRequest(f"{MOVES}: {value!r} is not the name of a directory")
-    return value
+def _path(value: object) -> str:
+    parts = value.split("/") if isinstance(value, str) else [""]
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise WrongRequest(f"{MOVES}: {value!r} is not the path of a directory below the root")
+    return "/".join(parts)
 
 
 def in_parts(job: Job, work: Work) -> Record:
@@ -64,7 +63,7 @@ def in_parts(job: Job, work: Work) -> Record:
     for prefix, part in parts(job, Moves.read(job.workspace)):
         with job.lists.below(prefix):
             records.append(work(part))
-    return together(job, records)
+    return one_record(job, records)
 
 
 def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
@@ -75,11 +74,27 @@ def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
         exclude = [*job.request.params.get("exclude", ()), *(_pattern(name) for name in sorted(leaving))]
         include = [] if wanted is None else [_pattern(name) for name in wanted]
         yield "", _part(job, {**job.request.params, "exclude": exclude, "include": include})
-    for old, new in moves.renamed:
+    for (old, new), names in _together(moves.renamed).items():
         if os.path.isdir(os.path.join(job.root("source"), old)):  # an experiment without files has none
             # the whole tree was looked at: in what this migration makes below it, nothing can be a stranger's
-            params = {**job.request.params, "exclude": [], "requireEmpty": False, "release": True}
+            fresh = {"exclude": [], "requireEmpty": False, "release": True}
+            params = {**job.request.params, **fresh, "include": [_pattern(name) for name in names]}
             yield f"{old}/", _part(job, params, old, new)
+
+
+def _together(renamed: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What moves by the directories that it moves between: a thousand runs of one experiment are one part.
+
+    Names within the directory; none where the directory itself moves.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for old, new in renamed:
+        (above, name), (above_new, name_new) = os.path.split(old), os.path.split(new)
+        if above and above_new and name == name_new:
+            found.setdefault((above, above_new), []).append(name)
+        else:
+            found.setdefault((old, new), [])
+    return {between: tuple(names) for between, names in found.items()}
 
 
 def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> Job:
@@ -91,16 +106,16 @@ def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> 
         "source": os.path.join(request.roots["source"], old),
         "target": os.path.join(request.roots["target"], new),
     }
-    return replace(job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old}"))
+    return replace(job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old}-{new}"))
 
 
 def _pattern(name: str) -> str:
-    """A directory of the root as a gitignore pattern that matches nothing else."""
+    """A path below the root as a gitignore pattern that matches nothing else."""
     literal = "".join(f"\\{letter}" if letter in "\\*?[]!# " else letter for letter in name)
     return f"/{literal}/"
 
 
-def together(job: Job, records: Sequence[Record]) -> Record:
+def one_record(job: Job, records: Sequence[Record]) -> Record:
     """Counts in sum, the first part's reason that failed, and a digest over the parts' digests."""
     counts: Counter[str] = Counter()
     for record in records:
