@@ -26,6 +26,8 @@ demo-volumes: install
 test: install ## the ordinary tests: unit, scenarios, one machine
 	@sh tools/packages.sh chromium || echo "test: the report is not opened in a browser without chromium" >&2
 	@sh tools/packages.sh postgresql-15 openssl || echo "test: the tests of PostgreSQL need both" >&2
+	@sh tools/packages.sh mariadb-server || echo "test: the tests of MLflow on MySQL need it" >&2
+	@sh tools/servers.sh
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 test-cluster: install ## the operator on a real Kubernetes node (or on the cluster that KUBECONFIG names)
@@ -43,6 +45,7 @@ generate: install ## the CRD, its copy in the chart, and docs/spec.md, from the 
 
 bench: install ## figures against named peers, measured in the same run
 	@sh tools/packages.sh rsync
+	@sh tools/servers.sh
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 image: install ## the operator's image, with buildah or docker
@@ -55,4 +58,4 @@ cluster-down: install ## remove it
 	@$(BIN)/python -m tests.cluster.node down
 
 clean: ## what was installed and cached in this folder
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-servers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -68,6 +69,21 @@ def test_an_unreachable_server_and_a_wrong_password_are_told_at_once(tmp_path: P
     found = Case(tmp_path, wrong, nobody).problems()
     assert set(found) == {"AuthenticationFailed", "DatabaseUnreachable"}
     assert "not the password" not in str(found)
+
+
+def test_users_and_permissions_are_refused_as_long_as_they_do_not_move(case: Case) -> None:
+    request = case.request("survey").params
+    target = {**request["target"], "auth": {"kind": "sqlite"}}
+    assert list(case.problems(target=target)) == ["NotSupportedYet"]
+
+
+def test_a_new_round_loads_anew_what_the_proof_found_wrong(case: Case) -> None:
+    for worker in ("arrange", "copy"):
+        case.good(worker, **ALL)
+    case.target.run("DELETE FROM params")
+    assert case.run("verify", **ALL).reason == "VerifyFailed"
+    for worker in ("arrange", "copy", "verify"):
+        case.good(worker, round=2, **ALL)
 
 
 def test_a_selection_that_matches_nothing_is_refused(case: Case) -> None:
@@ -152,6 +168,29 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
     case.good("copy", **ALL)
     case.good("verify", **ALL)
     assert case.target.value("SELECT count(*) FROM metrics") > 200_000
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_memory_does_not_grow_with_the_number_of_metrics(
+    tmp_path: Path, populated: Populated, new_sqlite: Base, postgres_target: Base, kind: str
+) -> None:
+    source = copied(populated.base, tmp_path / "many" / "mlflow.db")
+    many_metrics(source, 50, 8000)
+    new = copied(new_sqlite, tmp_path / "target" / "mlflow.db")
+    case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
+    for name in ("arrange", "copy", "verify"):
+        largest = _largest(case.start(name, **ALL))
+        # the program alone is half of it; so many rows would be 200 MB
+        assert largest < 160, name
+
+
+def _largest(worker: subprocess.Popen[str]) -> float:
+    """Waits for the end of a helper that says little; megabytes that it had at most."""
+    _, status, usage = os.wait4(worker.pid, 0)
+    worker.returncode = os.waitstatus_to_exitcode(status)
+    worker.communicate(timeout=30)
+    assert worker.returncode == 0
+    return usage.ru_maxrss / 1024
 
 
 def _when_free(base: Base) -> int:
