@@ -109,6 +109,21 @@ def test_values_that_postgresql_cannot_hold_are_counted_by_column(
     assert postgres_target.value("SELECT count(*) FROM runs") == 0
 
 
+def test_names_that_mysql_does_not_tell_apart_are_told(
+    tmp_path: Path, populated: Populated, mariadb_target: Base
+) -> None:
+    source = copied(populated.base, tmp_path / "odd" / "mlflow.db")
+    child = populated.made["child"]
+    source.run(
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (70, 'NLP', 'active')",
+        f"INSERT INTO params (`key`, value, run_uuid) VALUES ('LR', '1', '{child}')",
+    )
+    found = Case(tmp_path / "case", source, mariadb_target).good("survey").facts["problems"]["found"]
+    told = " ".join(problem["message"] for problem in found)
+    assert "'NLP' and 'nlp'" in told or "would both be called" in told
+    assert "params.key" in told
+
+
 def test_an_artifact_location_of_an_unknown_scheme_is_refused(tmp_path: Path, populated: Populated, case: Case) -> None:
     source = copied(populated.base, tmp_path / "odd" / "mlflow.db")
     source.run("UPDATE experiments SET artifact_location = 'tape://7/shelf' WHERE name = 'nlp'")
@@ -156,6 +171,7 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
     new = copied(new_sqlite, tmp_path / "target" / "mlflow.db")
     case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
     case.good("arrange", **ALL)
+    made = _definitions(case.target)
     for moment in (0.6, 0.9):
         worker = case.start("copy", **ALL)
         time.sleep(moment)
@@ -168,6 +184,20 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
     case.good("copy", **ALL)
     case.good("verify", **ALL)
     assert case.target.value("SELECT count(*) FROM metrics") > 200_000
+    # indexes and keys that were set aside for the many rows are as they were
+    assert _definitions(case.target) == made
+
+
+def _definitions(base: Base) -> set[object]:
+    if base.backend["kind"] == "sqlite":
+        found = base.rows("SELECT type, name, tbl_name, sql FROM sqlite_master")
+        return {row for row in found if "project_migration" not in str(row[1])}
+    indexes = base.rows("SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+    keys = base.rows(
+        "SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'public'::regnamespace"
+    )
+    return {*indexes, *keys}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
