@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+SERVERS := .venv-servers/.installed
 # two cores are enough to be worth it; more are used when they are there
 JOBS ?= auto
 
@@ -16,18 +17,23 @@ $(INSTALLED): pyproject.toml tools/venv.sh
 	@PYTHON=$(PYTHON) sh tools/venv.sh
 	@touch $@
 
+$(SERVERS): tools/servers.sh tools/servers.txt
+	@PYTHON=$(PYTHON) sh tools/servers.sh
+	@touch $@
+
 cluster-image: install ## build the image and give it to that node
 	@$(BIN)/python -m tests.cluster.node build-image
 
-demo: demo-volumes ## run the main job on this machine, on real files
-demo-volumes: install
+demo: install $(SERVERS) ## run the main job on this machine: an MLflow tracking server moves to another one
 	@$(BIN)/python -m tools.demo
 
-test: install ## the ordinary tests: unit, scenarios, one machine
+demo-volumes: install ## the same for a directory of everything that makes trees hard
+	@$(BIN)/python -m tools.demo_volumes
+
+test: install $(SERVERS) ## the ordinary tests: unit, scenarios, one machine
 	@sh tools/packages.sh chromium || echo "test: the report is not opened in a browser without chromium" >&2
+	@sh tools/packages.sh mariadb-server || echo "test: the tests of MySQL need it" >&2
 	@sh tools/packages.sh postgresql-15 openssl || echo "test: the tests of PostgreSQL need both" >&2
-	@sh tools/packages.sh mariadb-server || echo "test: the tests of MLflow on MySQL need it" >&2
-	@sh tools/servers.sh
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 test-cluster: install ## the operator on a real Kubernetes node (or on the cluster that KUBECONFIG names)
@@ -43,9 +49,8 @@ lint: install ## types, style, layers, and whether generated files are up to dat
 generate: install ## the CRD, its copy in the chart, and docs/spec.md, from the model
 	@$(BIN)/python -m tools.generate
 
-bench: install ## figures against named peers, measured in the same run
+bench: install $(SERVERS) ## figures against named peers, measured in the same run
 	@sh tools/packages.sh rsync
-	@sh tools/servers.sh
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 image: install ## the operator's image, with buildah or docker

@@ -17,7 +17,7 @@ def main() -> int:
         return subprocess.run((docker, "build", "--tag", TAG, str(ROOT)), check=False).returncode
     from tests.cluster.node import build
 
-    print(build.ensure())
+    print(*build.ensure())
     return 0
 
 

@@ -3,11 +3,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-[ tools/servers.txt -nt .venv-servers/.installed ] || exit 0
 if ! [ -x .venv-servers/bin/pip ]; then
     "$python" -c 'import ensurepip' 2>/dev/null || sh tools/packages.sh python3-venv
     rm -rf .venv-servers
     "$python" -m venv .venv-servers
 fi
 .venv-servers/bin/pip install --quiet --disable-pip-version-check --requirement tools/servers.txt
-touch .venv-servers/.installed

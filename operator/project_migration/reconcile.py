@@ -10,12 +10,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from project_migration.backends.backend import Backend
-from project_migration.engine.decide import ask, decide, steer
+from project_migration.engine.decide import ask, decide
 from project_migration.engine.names import Key
+from project_migration.engine.steering import steer
 from project_migration.engine.step import Pace, View
 from project_migration.engine.world import Migration
 from project_migration.model.errors import Conflict, Gone
 from project_migration.model.status import Status
+from project_migration.observing.report import printed
 from project_migration.platforms.registry import platform_of
 
 #: Called after a save, with the migration as it was and the status that is stored now.
@@ -40,7 +42,7 @@ def one_pass(
         platform = platform_of(migration.document)
         status = steer(migration, now())
         world = backend.observe(migration, ask(View(migration, status, platform, pace)))
-        decision = decide(migration, status, world, platform, pace)
+        decision = decide(migration, status, world, platform, pace, printed)
         if decision.status != migration.status:
             saved = backend.save(migration, decision.status)
             if observer is not None:

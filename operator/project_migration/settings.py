@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 PREFIX = "PROJECT_MIGRATION_"
 
+#: PostgreSQL numbers its major versions so since 10.
+PostgresMajor = Annotated[int, Field(ge=10, le=99)]
+Image = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -30,8 +33,11 @@ class Settings(BaseModel):
     namespaces: tuple[str, ...] = ()
     """Namespaces that are watched, separated by commas. Empty: all of them, which needs cluster-wide rights."""
 
-    helper_image: Annotated[str, Field(min_length=1)]
+    helper_image: Image
     """The image of helpers, by digest where possible: it is the operator's own."""
+    helper_postgres_images: Annotated[dict[PostgresMajor, Image], Field(max_length=20)] = {}
+    """Images for helpers of databases, by the target's major version, ``18=name:tag`` separated by commas. Each is the
+    helper image with the client tools of that version; a version without one is left to the helper image's own."""
     helper_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When a node pulls that image."""
     helper_pull_secrets: tuple[str, ...] = ()
@@ -73,6 +79,16 @@ class Settings(BaseModel):
         if isinstance(value, str):
             return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
         return value
+
+    @field_validator("helper_postgres_images", mode="before")
+    @classmethod
+    def _images(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        named = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        if len({major for major, _, _ in named}) < len(named):
+            raise ValueError("a major version is named twice")
+        return {major.strip(): image.strip() for major, _, image in named}
 
     @field_validator("helper_user", mode="before")
     @classmethod

@@ -35,6 +35,7 @@ KINDS = {
     "pod": ("/api/v1", "pods"),
     "event": ("/api/v1", "events"),
     "serviceaccount": ("/api/v1", "serviceaccounts"),
+    "service": ("/api/v1", "services"),
     "lease": ("/apis/coordination.k8s.io/v1", "leases"),
 }
 

@@ -102,6 +102,21 @@ def test_a_sub_path_that_leaves_its_claim_is_refused(kube: Kube) -> None:
     assert "subPath must stay inside the claim: no '..'" in refused(kube, document)
 
 
+def test_the_time_that_a_backup_is_kept_may_change_and_its_place_may_not(kube: Kube) -> None:
+    kube.create(a_migration(suspend=True, backup={"claimName": "vault", "keepFor": "168h"}))
+    wait(lambda: kube.status("files").get("phase"), "the operator to have seen it", 30)
+    kube.patch("pmig", "files", {"status": {"firstWriteAt": "2026-01-01T00:00:00Z"}}, "--subresource=status")
+    with pytest.raises(Refused, match="backup cannot change any more"):
+        kube.patch("pmig", "files", {"spec": {"backup": {"claimName": "elsewhere"}}})
+    kube.patch("pmig", "files", {"spec": {"backup": {"keepFor": "24h"}}})
+    kube.patch("pmig", "files", {"spec": {"backup": {"keepFor": None}}})
+
+
+def test_keeping_needs_something_that_is_kept(kube: Kube) -> None:
+    message = refused(kube, a_migration(backup={"waive": "nobody needs it", "keepFor": "24h"}))
+    assert "keepFor needs a backup: name its claim" in message
+
+
 def test_cancel_and_mode_go_one_way(kube: Kube) -> None:
     kube.create(a_migration(mode="Plan", suspend=True))
     kube.patch("pmig", "files", {"spec": {"mode": "Migrate", "cancel": True}})

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 
 import pytest
 import yaml
 
+from project_migration.model.labels import MANAGED_BY, NETWORK, NETWORK_SERVER, OPERATOR
+from project_migration.settings import Settings
 from tests.cluster.installation import CHART, RELEASE, ROOT, Cluster, Json, Refused
+from tests.cluster.kube import wait
 from tests.cluster.node import Tools
 
 pytestmark = pytest.mark.timeout(600)
@@ -30,7 +34,13 @@ VARIANTS: dict[str, Json] = {
     "everything": {
         **TWO,
         "image": {"digest": "sha256:" + "0" * 64, "pullPolicy": "Always", "pullSecrets": ["registry"]},
-        "helper": {"image": "helper:1", "pullSecrets": ["registry"], "user": 4_294_967_294, "scratch": "500M"},
+        "helper": {
+            "image": "helper:1",
+            "postgresImages": {"17": "helper:1-17", "18": "helper:1-18"},
+            "pullSecrets": ["registry"],
+            "user": 4_294_967_294,
+            "scratch": "500M",
+        },
         "settings": {"logLevel": "DEBUG", "passes": 64, "resyncSeconds": 3600, "helperPollSeconds": 0.5},
         "gitops": {"argocdNamespace": "cd", "namespaces": ["vision"]},
         "serviceAccount": {"annotations": {"a": "b"}},
@@ -53,6 +63,8 @@ WRONG: dict[str, Json] = {
     "replicas": {"replicas": 2},
     "/image": {"image": {"registry": "somewhere"}},
     "/image/digest": {"image": {"digest": "latest"}},
+    "/helper/postgresImages": {"helper": {"postgresImages": {"eighteen": "helper:1"}}},
+    "/helper/postgresImages/18": {"helper": {"postgresImages": {"18": "one,two"}}},
     "/helper/user": {"helper": {"user": 0}},
     "/settings/logLevel": {"settings": {"logLevel": "LOUD"}},
     "/liveness/port": {"liveness": {"port": 0}},
@@ -150,6 +162,67 @@ def test_a_pod_monitor_is_rendered_where_the_cluster_knows_it_or_it_is_asked_for
     assert [monitors("Auto"), monitors("Auto", known), monitors("Always"), monitors("Never", known)] == [0, 1, 1, 0]
 
 
+def type_warnings(here: Cluster, name: str) -> list[Json]:
+    """What the API server's type checker says of a policy, once it has looked at it as it is now."""
+
+    def checked() -> Json | None:
+        policy = here.get("validatingadmissionpolicy", name)
+        status = policy.get("status", {})
+        return status if status.get("observedGeneration") == policy["metadata"]["generation"] else None
+
+    status = wait(checked, f"the policy {name} to be type checked", 60)
+    return status.get("typeChecking", {}).get("expressionWarnings", [])
+
+
+def test_a_policy_with_a_type_error_is_told_from_one_without(here):
+    validations = [{"expression": "object.spec.replicas == 'three'"}]
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["CREATE"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": validations}
+    name = f"wrong-{uuid.uuid4().hex[:6]}"
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy"}
+    here.apply({**kind, "metadata": {"name": name}, "spec": spec})  # not bound to anything
+    try:
+        assert "no matching overload" in type_warnings(here, name)[0]["warning"]
+    finally:
+        here.kubectl("delete", "validatingadmissionpolicy", name)
+
+
+def network_policies(here: Cluster, **values: Json) -> dict[str, Json]:
+    rendered = here.render({**TWO, **values})
+    return {
+        f"{found['metadata']['namespace']}/{found['metadata']['name']}": found["spec"]
+        for found in rendered
+        if found["kind"] == "NetworkPolicy"
+    }
+
+
+def test_network_policies_let_out_helpers_of_databases_only(here):
+    """As rendered: the node's network enforces none, so that they hold anything back is not shown here."""
+    assert network_policies(here) == {}
+    egress = [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 5432, "protocol": "TCP"}]}]
+    found = network_policies(here, networkPolicy={"enabled": True, "serverEgress": egress})
+    assert set(found) == {
+        f"project-migration/{RELEASE}",
+        *(f"{namespace}/{RELEASE}-{name}" for namespace in TWO["watchNamespaces"] for name in ("helpers", "servers")),
+    }
+    ours = {MANAGED_BY: OPERATOR}
+    helpers, servers = found[f"ml/{RELEASE}-helpers"], found[f"ml/{RELEASE}-servers"]
+    assert helpers == {"podSelector": {"matchLabels": ours}, "policyTypes": ["Ingress", "Egress"]}, "nothing at all"
+    assert servers["podSelector"] == {"matchLabels": {**ours, NETWORK: NETWORK_SERVER}}
+    assert servers["policyTypes"] == ["Egress"]
+    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    assert servers["egress"] == [names, *egress]
+
+
+def test_images_for_major_versions_reach_the_operator(here):
+    values = {"helper": {"postgresImages": {"18": "ours:1-18", "17": "registry:5000/ours@sha256:" + "0" * 64}}}
+    [deployment] = [found for found in here.render(values) if found["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    images = {int(major): image for major, image in values["helper"]["postgresImages"].items()}
+    assert Settings.from_environment(given).helper_postgres_images == images
+
+
 @pytest.fixture(scope="class")
 def places(here: Cluster) -> Iterator[list[str]]:
     with here.namespaces("home", "ml", "vision", "strange") as names:
@@ -199,8 +272,7 @@ class TestInstalled:
 
     def test_the_policies_have_no_type_errors(self, here, places):
         for name in (f"{RELEASE}.{places[0]}", f"{RELEASE}.{places[0]}.secrets"):
-            policy = here.get("validatingadmissionpolicy", name)
-            assert policy["status"].get("typeChecking", {}) == {}, name
+            assert type_warnings(here, name) == [], name
 
     def test_an_upgrade_keeps_migrations_and_brings_new_settings(self, here, places):
         here.apply(migration(places[1], name="kept", suspend=True))
@@ -232,9 +304,17 @@ def test_the_operator_runs_with_rights_over_the_whole_cluster(here):
 # Requesters. The policy asks with the rights of whoever writes the document.
 
 
-def migration(namespace: str, *, name: str = "m", claims: tuple[str, ...] = ("a", "b"), **spec: object) -> Json:
+def migration(
+    namespace: str,
+    *,
+    name: str = "m",
+    claims: tuple[str, ...] = ("a", "b"),
+    create: Json | None = None,
+    **spec: object,
+) -> Json:
+    made = {} if create is None else {"create": create}
     pairs = [
-        {"name": f"pair-{n}", "source": {"claimName": source}, "target": {"claimName": target}}
+        {"name": f"pair-{n}", "source": {"claimName": source}, "target": {"claimName": target, **made}}
         for n, (source, target) in enumerate(zip(claims[::2], claims[1::2], strict=True))
     ]
     return {
@@ -289,6 +369,8 @@ REQUESTS = {
     ),
     "a workspace that he may not use": ("named-claims", {"workspace": {"claimName": "z"}}, "spec.workspace.claimName"),
     "a workspace to be made": ("named-claims", {"workspace": {"size": "1Gi"}}, "spec.workspace.size"),
+    "a target to be made": ("named-claims", {"create": {}}, "target.create"),
+    "a target to be made, as an editor": ("editor", {"create": {"size": "1Gi"}}, None),
     "a second pair that he may not use": ("named-claims", {"claims": ("a", "b", "c", "z")}, r"pairs\[1\]"),
     "a workload that he may not patch": (
         "named-claims",
@@ -316,6 +398,21 @@ REQUESTS = {
         "pods",
         {"quiesce": workloads("Deployment/web")},
         "patch Deployment web",
+    ),
+    "a cut-over in the past": (
+        "pods",
+        {"cutover": {"mode": "At", "at": "2020-01-01T00:00:00Z"}},
+        "spec.cutover.at: this moment is over",
+    ),
+    "a window in the past": (
+        "pods",
+        {"cutover": {"notAfter": "2020-01-01T00:00:00+01:00"}},
+        "spec.cutover.notAfter: this moment is over",
+    ),
+    "a cut-over that lies ahead": (
+        "pods",
+        {"cutover": {"mode": "At", "at": "2999-01-01T00:00:00Z", "notAfter": "2999-01-02T00:00:00Z"}},
+        None,
     ),
     "discovery, as an editor": ("editor", {"quiesce": {"discover": True}, "workspace": {"size": "1Gi"}}, None),
 }
@@ -349,7 +446,9 @@ class TestRequesters:
         here.kubectl("label", *target, "team=vision")
         for change in (
             ("annotate", *target, "migration.mlops.dev/retry=1"),
+            ("annotate", *target, "migration.mlops.dev/rollback=1"),
             ("annotate", *target, "migration.mlops.dev/release=1"),
+            ("annotate", *target, "migration.mlops.dev/expire=1"),
             ("patch", *target, "--type=merge", '--patch={"spec": {"suspend": false}}'),
         ):
             with pytest.raises(Refused, match="you may not have a and b mounted"):

@@ -12,10 +12,13 @@ from tests.cluster.test_disruptions import a_slow_migration, helper_pod, web_is_
 PROGRAM = Path(sys.executable).with_name("project-migration")
 
 
-def command(kube: Kube, *words: str, timeout: float = 150) -> subprocess.CompletedProcess[str]:
+def command(
+    kube: Kube, *words: str, timeout: float = 150, kubeconfig: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """``kubeconfig``: another person's."""
     return subprocess.run(
         (str(PROGRAM), *words, "-n", kube.namespace),
-        env=kube.tools.env,
+        env={**kube.tools.env, **({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})},
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -36,13 +36,15 @@ def without_operator(operator: Kube) -> Iterator[None]:
     operator.kubectl("rollout", "status", "deployment", name, "--timeout=60s")
 
 
-def an_operator(cluster: Tools, kube: Kube) -> subprocess.Popen[bytes]:
+def an_operator(cluster: Tools, kube: Kube, **settings: str) -> subprocess.Popen[bytes]:
+    """``settings``: more of the operator's, as the chart would set them."""
     environment = {
         **cluster.env,
         "PROJECT_MIGRATION_NAMESPACES": kube.namespace,
         "PROJECT_MIGRATION_HELPER_IMAGE": cluster.operator_image,
         "PROJECT_MIGRATION_METRICS_PORT": "0",
         "PROJECT_MIGRATION_LIVENESS_PORT": "0",
+        **{f"PROJECT_MIGRATION_{name.upper()}": value for name, value in settings.items()},
     }
     return subprocess.Popen(
         (sys.executable, "-m", "project_migration"),

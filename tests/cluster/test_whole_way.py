@@ -85,7 +85,7 @@ def test_columns_events_and_metrics_tell_people_what_happens(kube: Kube, operato
     kube.ended("files")
     head, row = kube.kubectl("get", "pmig", "files").splitlines()
     assert head.split() == ["NAME", "PHASE", "STEP", "PERCENT", "READY", "AGE"]
-    assert row.split()[:5] == ["files", "Succeeded", "14/14", "100", "True"]
+    assert row.split()[:5] == ["files", "Succeeded", "17/17", "100", "True"]
     assert kube.kubectl("get", "pmig", "-o", "wide").splitlines()[0].split()[-4:] == ["BYTES", "RATE", "ETA", "MESSAGE"]
     events = kube.list("events")
     ours = [
@@ -94,7 +94,7 @@ def test_columns_events_and_metrics_tell_people_what_happens(kube: Kube, operato
         if e["involvedObject"]["kind"] == "ProjectMigration"
     ]
     assert len(ours) == len(set(ours)), "one event a transition"
-    assert sum(reason == "StepFinished" for reason, _ in ours) == 14
+    assert sum(reason == "StepFinished" for reason, _ in ours) == 16
     pod = operator.list("pods", "app.kubernetes.io/name=project-migration-operator")[0]["metadata"]["name"]
     script = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8081/metrics').read().decode())"
     metrics = operator.kubectl("exec", pod, "--", "python", "-c", script)

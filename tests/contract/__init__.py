@@ -6,7 +6,7 @@ Each backend's test module makes a :class:`Surroundings` and inherits :class:`Ba
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,6 +15,7 @@ from project_migration.engine.effects import (
     Announce,
     DropLease,
     Effect,
+    EnsureClaim,
     HelperSpec,
     HoldWorkload,
     PrepareHelper,
@@ -26,7 +27,7 @@ from project_migration.engine.effects import (
 )
 from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.world import HelperFacts, HelperPhase, Migration, Questions, WorkloadFacts
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Conflict, Gone
 
 
@@ -44,6 +45,8 @@ class Surroundings:
     helper: HelperSpec
     wait: Callable[[], None]
     """Lets a moment pass."""
+    makes_claims: bool = True
+    """Whether claims are made at all: a directory is made by the copy."""
 
     def until(self, look: Callable[[], bool], what: str) -> None:
         for _ in range(300):
@@ -196,6 +199,20 @@ class BackendContract:
     def lease(self, around: Surroundings):  # type: ignore[no-untyped-def]
         world = around.backend.observe(around.load(), Questions(leases=frozenset({"pmig-lock"})))
         return world.leases.get("pmig-lock")
+
+    def test_a_claim_is_offered_and_then_made_once_for_its_migration(self, around: Surroundings) -> None:
+        wanted = EnsureClaim("fresh", "16Mi", None, ("ReadWriteOnce",), stays=True)
+        questions = Questions(claims=frozenset({"claim/fresh"}), dry_run=(lambda _: (wanted,),))
+        before = around.backend.observe(around.load(), questions)
+        assert before.refused == {}
+        around.apply(wanted, wanted, replace(wanted, size="32Mi"))
+        if not around.makes_claims:
+            return
+        assert not before.claims["claim/fresh"].exists
+        made = around.backend.observe(around.load(), questions).claims["claim/fresh"]
+        assert (made.exists, made.made_for, made.requested) == (True, around.load().uid, 16 * 2**20)
+        assert made.access_modes == ("ReadWriteOnce",)
+        assert made.uid
 
     def test_an_announcement_never_fails(self, around: Surroundings) -> None:
         around.apply(Announce("StepBegun", "copy"), Announce("Failed", "x" * 1000, warning=True))

@@ -10,7 +10,8 @@ import pytest
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.engine.effects import HelperSpec, Mount, Rights
 from project_migration.engine.names import WorkloadRef
-from project_migration.model.document import Volume, WorkloadKind
+from project_migration.model.document import WorkloadKind
+from project_migration.model.endpoints import Volume
 from project_migration.model.records import Request
 from project_migration.model.rules import read_document
 from tests.contract import BackendContract, Surroundings
@@ -56,4 +57,5 @@ class TestLocal(BackendContract):
             no_workload=WorkloadRef(WorkloadKind.DEPLOYMENT, "ghost"),
             helper=HelperSpec("preflight-data-1-x", request, mounts, Rights.NONE),
             wait=lambda: time.sleep(0.1),
+            makes_claims=False,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from project_migration.observing.report import render
+from project_migration.observing.report.account import account
+from project_migration.observing.report.proof import proof
 from tests.unit.cli import samples
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,6 +31,8 @@ onload = () => {
     .filter(e => e.getBoundingClientRect().right > WIDTH + 1).map(e => e.textContent.trim().slice(0, 40));
   document.querySelector("#found").textContent = JSON.stringify({
     scroll: root.scrollWidth, cut, bars: bars.length, visible: bars.every(b => b.width > 0.5 && b.height > 3),
+    data: JSON.parse(page.querySelector("script#report").textContent), scripts: page.scripts.length,
+    folded: [...page.querySelectorAll("details:not([open])")].map(d => d.querySelector("summary").textContent),
     paper: view.getComputedStyle(page.body).backgroundColor, ink: view.getComputedStyle(page.body).color,
   });
 };
@@ -55,7 +60,7 @@ def measured(page: str, folder: Path, width: int, *, dark: bool = False) -> dict
     assert "CONSOLE" not in done.stderr, done.stderr
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found is not None, done.stdout[-2000:]
-    text = found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    text = html.unescape(found[1])
     data: dict[str, Any] = json.loads(text)
     return data
 
@@ -66,7 +71,9 @@ def luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
-@pytest.mark.parametrize("sample", [samples.succeeded, samples.failed, samples.at_work, samples.planned])
+@pytest.mark.parametrize(
+    "sample", [samples.succeeded, samples.looked_at_again, samples.failed, samples.at_work, samples.planned]
+)
 def test_nothing_is_wider_than_the_screen(sample, width: int, tmp_path: Path) -> None:
     found = measured(render(sample()), tmp_path, width)
     assert (found["scroll"], found["cut"]) == (width, [])
@@ -79,6 +86,21 @@ def test_a_reader_who_wants_it_dark_gets_it_dark(tmp_path: Path) -> None:
     light, dark = measured(page, tmp_path, 1200), measured(page, tmp_path, 1200, dark=True)
     assert luminance(light["paper"]) > 0.8 > 0.3 > luminance(light["ink"])
     assert luminance(dark["paper"]) < 0.1 < 0.7 < luminance(dark["ink"])
+
+
+def test_a_program_finds_the_whole_report_in_the_page(tmp_path: Path) -> None:
+    failed = samples.failed()
+    evil = "</script><script>document.title = 'changed'</script><!--"
+    page = render(samples.migration(failed.status.model_copy(update={"failure": evil})))
+    found = measured(page, tmp_path, 390)
+    assert (found["data"]["message"], found["scripts"]) == (evil, 1)
+    assert found["data"] == json.loads(proof(account(samples.migration(failed.status))).to_json()) | {"message": evil}
+
+
+def test_what_is_lost_is_open_and_what_was_asked_for_is_folded(tmp_path: Path) -> None:
+    folded = measured(render(samples.failed()), tmp_path, 1200)["folded"]
+    assert not [words for words in folded if "could not be moved" in words]
+    assert "The document" in folded
 
 
 def test_a_very_long_name_does_not_break_the_page(tmp_path: Path) -> None:

@@ -274,6 +274,19 @@ def test_a_target_in_use_is_not_written_and_its_workloads_were_never_touched(mac
     assert machine.calls == ["stop", "start 3"]
 
 
+def test_a_target_directory_that_is_missing_is_made_as_a_claim_would_be(machine: Machine) -> None:
+    fill(machine.old)
+    target = {"claimName": "data-new", "create": {"size": "1Gi", "storageClassName": "fast"}}
+    document = machine.write(target=target)
+    bind = ("--bind", f"claim/data-new={machine.path}/made/here")
+    planned = machine.call("plan", document, *bind)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert not (machine.path / "made").exists()
+    done = machine.call("run", document, *bind)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (machine.path / "made" / "here" / "run.sh").exists()
+
+
 def test_a_source_that_is_not_there_is_named_with_what_helps_here(machine: Machine) -> None:
     machine.old.rmdir()
     done = machine.call("run", machine.write())

@@ -82,12 +82,12 @@ def test_halt_keeps_what_was_copied_until_a_person_rolls_back(machine: Machine) 
     assert done.returncode == 1
     assert picture(machine.new) != before
     refused = machine.call("undo", "--state", machine.state)
-    assert (refused.returncode, "see `rollback`" in refused.stderr) == (1, True)
+    assert (refused.returncode, "see `rollback`" in refused.stderr) == (2, True)
     back = machine.call("rollback", "--state", machine.state)
     assert back.returncode == 0, back.stdout + back.stderr
     assert picture(machine.new) == before
     nothing = machine.call("rollback", "--state", machine.state)
-    assert (nothing.returncode, "there is nothing to do" in nothing.stderr) == (1, True)
+    assert (nothing.returncode, "there is nothing to do" in nothing.stderr) == (2, True)
 
 
 def test_an_undo_after_success_gives_users_back_what_they_had(machine: Machine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from project_migration.backends.fake import FakeBackend, FakeCluster, FakeHelper, FakeWorkload
+from project_migration.engine.effects import EnsureClaim
 from project_migration.engine.names import Key, WorkloadRef
 from project_migration.engine.step import Pace
 from project_migration.engine.steps.keeping import empty_units
@@ -107,6 +108,9 @@ def watch_invariants(cluster: FakeCluster, what: str, thing: object) -> None:
     """Holds while anything runs: evidence before writes, quiet before copies, each copy alone, honest progress."""
     if what == "runs" and isinstance(thing, FakeHelper):
         _helper_may_run(cluster, thing)
+    if what == "claim made":
+        assert isinstance(thing, tuple)
+        _claim_may_be_made(cluster, *thing)
     if what == "saved":
         assert isinstance(thing, tuple)
         _key, before, after = thing
@@ -118,6 +122,11 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     request = helper.spec.request
     owner = next((m for m in cluster.migrations.values() if m.uid == helper.owner), None)
     assert owner is not None
+    if request.step == "check":
+        assert owner.status.finished_at, "a check is no part of a migration that is at work"
+        assert all(mount.read_only for mount in helper.spec.mounts)
+        assert all(mount.root == "target" for mount in helper.spec.mounts), "the source is left alone"
+        return
     step = next((s for s in owner.status.steps if s.id == request.step), None)
     assert step is not None, f"{request.step} runs, and is not in the itinerary"
     unit = step.unit(request.unit)
@@ -125,6 +134,9 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
     assert unit.state is not State.SUCCEEDED, f"{request.step} of {request.unit} was done already"
     assert all(mount.read_only for mount in helper.spec.mounts if mount.root == "source")
     if request.worker not in ("copy_tree", "clear_tree", "postgres.copy") or request.params.get("look"):
+        return
+    if request.step == "expire":
+        _backup_may_go(owner.status, helper)
         return
     done = {s.id for s in owner.status.steps if s.state is State.SUCCEEDED}
     written = {f"claim/{m.volume.claim_name}" for m in helper.spec.mounts if not m.read_only}
@@ -153,6 +165,26 @@ def _helper_may_run(cluster: FakeCluster, helper: FakeHelper) -> None:
         if other is not helper and other.phase == "Running":
             theirs = {f"claim/{m.volume.claim_name}" for m in other.spec.mounts if not m.read_only}
             assert not written & theirs, "two helpers write one claim"
+
+
+def _backup_may_go(status: Status, helper: FakeHelper) -> None:
+    """A backup is removed when no target can need it any more, and nothing else with it."""
+    assert status.finished_at is not None
+    assert status.backup is not None
+    assert status.backup.removing, "said before anything goes"
+    assert not status.half_back
+    assert status.first_write_at is None or status.phase == "Succeeded"
+    (mount,) = helper.spec.mounts
+    assert (mount.volume.claim_name, mount.volume.sub_path) == ("backup", status.backup.path)
+
+
+def _claim_may_be_made(cluster: FakeCluster, key: Key, effect: EnsureClaim) -> None:
+    """A target's; a workspace is made for preflight itself."""
+    if not effect.stays or key not in cluster.migrations:
+        return
+    done = {s.id for s in cluster.migrations[key].status.steps if s.state is State.SUCCEEDED}
+    ended = cluster.migrations[key].status.finished_at is not None
+    assert ended or {"lock", "preflight", "plan", "quiesce_target"} <= done, "a claim is made too early"
 
 
 def _progress_is_honest(before: Status, after: Status) -> None:

@@ -7,7 +7,8 @@ import pytest
 from project_migration.backends.fake import FakeBackend
 from project_migration.engine.effects import HelperSpec, Mount, Rights
 from project_migration.engine.names import WorkloadRef
-from project_migration.model.document import Volume, WorkloadKind
+from project_migration.model.document import WorkloadKind
+from project_migration.model.endpoints import Volume
 from project_migration.model.records import Request
 from tests.contract import BackendContract, Surroundings
 

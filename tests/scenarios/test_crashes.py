@@ -86,16 +86,46 @@ def in_state(cluster: FakeCluster, kind: str) -> None:
     if kind == "kept":
         cluster.facts["home"] = {"target": {"empty": False, "entries": 7}}
         cluster.behaviours["roll_back", "home"] = [Behaviour.CRASH]
+    if kind == "database replaced":
+        cluster.client_images = frozenset({18})
+        cluster.facts["shop"] = {
+            "target": {"empty": False},
+            "tools": {"needed": 18, "found": {"15": "/usr/bin"}},
+        }
+        cluster.behaviours["verify", "shop"] = [Behaviour.FAIL]
 
 
-SPECS: dict[str, dict[str, object]] = {"kept": {"backup": {"claimName": "backup"}}, "halts": {"onFailure": "Halt"}}
+def a_database() -> dict[str, object]:
+    def endpoint(host: str) -> dict[str, object]:
+        return {"postgres": {"host": host, "database": "shop"}, "credentialsRef": {"name": host}}
+
+    return {"name": "shop", "source": endpoint("old"), "target": endpoint("new"), "replace": True}
+
+
+PAIR = {"name": "data", "source": {"claimName": "data-old"}, "target": {"claimName": "data-new"}}
+
+SPECS: dict[str, dict[str, object]] = {
+    "kept": {"backup": {"claimName": "backup"}},
+    "halts": {"onFailure": "Halt"},
+    "database replaced": {
+        "volumes": {"pairs": [PAIR], "databases": [a_database()]},
+        "backup": {"claimName": "backup"},
+    },
+}
 """What is in the document, beside the usual, for each kind of way."""
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("kind", "phase"),
-    [("well", "Succeeded"), ("failing", "Failed"), ("verify fails", "Failed"), ("kept", "Failed"), ("halts", "Failed")],
+    [
+        ("well", "Succeeded"),
+        ("failing", "Failed"),
+        ("verify fails", "Failed"),
+        ("kept", "Failed"),
+        ("halts", "Failed"),
+        ("database replaced", "Failed"),
+    ],
 )
 def test_the_outcome_is_the_same_wherever_the_operator_dies(kind: str, phase: str, before: bool) -> None:
     deaths = 0

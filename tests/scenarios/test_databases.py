@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from project_migration.backends.fake import Behaviour
+from project_migration.backends.fake import Behaviour, FakeBackend, FakeHelper
 from project_migration.engine.effects import Rights
 from project_migration.engine.steps.keeping import can_roll_back
 from project_migration.engine.world import NamespaceFacts
 from project_migration.model.document import Document
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import Keeping, State
+from project_migration.reconcile import one_pass
 
-from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
+from .surroundings import PACE, a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
 
 
 def both_kinds(**spec: object) -> Document:
@@ -122,3 +123,115 @@ def test_a_secret_that_is_missing_fails_with_its_name_when_the_time_is_over() ->
     assert (status.phase, status.failure_reason) == ("Failed", "SecretNotFound")
     assert "Secret new does not exist (waited 20s, timeouts.helperStart)" in status.failure
     assert status.first_write_at is None
+
+
+def only_a_database(name: str, host: str) -> Document:
+    def endpoint(at: str) -> dict[str, object]:
+        return {"postgres": {"host": at, "database": "shop"}, "credentialsRef": {"name": "db"}}
+
+    database = {"name": "shop", "source": endpoint("old"), "target": endpoint(host)}
+    return a_document(name, volumes={"databases": [database]}, quiesce={})
+
+
+def test_a_second_migration_into_one_database_waits_for_the_first() -> None:
+    cluster = a_cluster()
+    cluster.watcher = watch_invariants
+    first, second = cluster.add(only_a_database("first", "new")), cluster.add(only_a_database("second", "NEW."))
+    backend = FakeBackend(cluster)
+    for _ in range(6):
+        one_pass(backend, first, pace=PACE, now=lambda: cluster.now)
+    for _ in range(6):
+        one_pass(backend, second, pace=PACE, now=lambda: cluster.now)
+    waiting = cluster.migrations[second].status
+    assert "TargetLocked: migration ml/first holds the target" in [step.message for step in waiting.steps]
+    assert any(condition.type == "TargetLocked" for condition in waiting.conditions)
+    assert run(cluster, first).phase == "Succeeded"
+    assert run(cluster, second).phase == "Succeeded"
+    assert not cluster.leases
+
+
+def test_migrations_into_different_databases_do_not_wait_for_each_other() -> None:
+    cluster = a_cluster()
+    first, second = cluster.add(only_a_database("first", "new")), cluster.add(only_a_database("second", "newer"))
+    for _ in range(6):
+        one_pass(FakeBackend(cluster), first, pace=PACE, now=lambda: cluster.now)
+    assert cluster.leases
+    assert run(cluster, second).phase == "Succeeded"
+
+
+NEEDS_18 = {"tools": {"needed": 18, "found": {"15": "/usr/bin"}}}
+
+
+def test_client_tools_that_no_image_has_are_named_by_version_and_setting() -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"] = NEEDS_18
+    status = run(cluster, cluster.add(both_kinds()))
+    assert (status.phase, status.failure_reason) == ("Failed", "ClientToolsMissing")
+    assert "shop: the target is PostgreSQL 18" in status.failure
+    assert "(found: 15); helper.postgresImages names no image for 18" in status.failure
+    assert "helper.postgresImages" in status.remedy
+    assert status.first_write_at is None
+    assert_workloads_are_back(cluster, status)
+
+
+def test_an_image_for_the_target_s_version_is_looked_into_and_used_by_all_that_need_its_tools() -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"], cluster.client_images = NEEDS_18, frozenset({17, 18})
+    majors: dict[str, set[int | None]] = {}
+
+    def note(watched: object, what: str, thing: object) -> None:
+        watch_invariants(cluster, what, thing)
+        if what == "runs" and isinstance(thing, FakeHelper):
+            majors.setdefault(thing.spec.request.worker, set()).add(thing.spec.client_major)
+
+    cluster.watcher = note
+    status = run(cluster, cluster.add(both_kinds()))
+    assert status.phase == "Succeeded", status.failure
+    preflight = next(step for step in status.steps if step.id == "preflight")
+    assert [unit.name for unit in preflight.units] == ["data", "shop", "client-tools-18"]
+    assert {worker for worker, found in majors.items() if found == {18}} == {
+        "postgres.client_tools",
+        "postgres.copy",
+        "postgres.verify",
+        "postgres.clear",
+    }
+    assert {worker for worker, found in majors.items() if found == {None}} == {
+        "survey",
+        "postgres.survey",
+        "copy_tree",
+        "manifest",
+        "release",
+        "report",
+    }
+    assert [(unit.name, unit.client_major) for unit in status.plan] == [("data", None), ("shop", 18)]
+
+
+def test_an_image_without_the_tools_fails_before_anything_is_stopped() -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"], cluster.client_images = NEEDS_18, frozenset({18})
+    cluster.behaviours["preflight", "client-tools-18"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(both_kinds()))
+    assert status.phase == "Failed"
+    assert status.first_write_at is None
+    assert all(step.id != "quiesce_target" or step.started_at is None for step in status.steps)
+    assert_workloads_are_back(cluster, status)
+
+
+@pytest.mark.parametrize("step", ["preflight", "copy"])
+def test_an_operator_that_comes_back_with_other_settings_goes_on_with_the_version_on_record(step: str) -> None:
+    cluster = a_cluster()
+    cluster.facts["shop"], cluster.client_images = NEEDS_18, frozenset({18})
+    majors: list[int | None] = []
+
+    def note(watched: object, what: str, thing: object) -> None:
+        if what == "runs" and isinstance(thing, FakeHelper):
+            if thing.spec.request.step == step and thing.spec.client_major:
+                cluster.client_images = frozenset()
+            if thing.spec.request.worker in ("postgres.copy", "postgres.verify"):
+                majors.append(thing.spec.client_major)
+
+    cluster.watcher = note
+    status = run(cluster, cluster.add(both_kinds()))
+    assert status.phase == "Succeeded", status.failure
+    assert cluster.client_images == frozenset()
+    assert majors == [18, 18]

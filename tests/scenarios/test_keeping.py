@@ -67,6 +67,30 @@ def test_a_backup_that_cannot_be_made_or_read_back_ends_it_before_anything_is_wr
         assert_workloads_are_back(cluster, status)
 
 
+def test_a_backup_claim_without_room_is_told_in_the_first_look_with_both_sizes() -> None:
+    cluster = in_use()
+    cluster.facts["backup-home"] = {
+        "source": {"diskBytes": 5 * 2**30, "entries": 7},
+        "target": {"freeBytes": 2**30, "empty": True},
+    }
+    status = run(cluster, cluster.add(a_document(**KEPT)))
+    assert (status.phase, status.failure_reason) == ("Failed", "BackupTooSmall")
+    assert "5.1 GiB needed, 1.0 GiB free on the backup claim" in status.failure
+    assert status.first_write_at is None
+    assert "quiesce_target" not in {step.id for step in status.steps}, "nothing was brought to rest"
+    assert_workloads_are_back(cluster, status)
+
+
+def test_a_backup_claim_that_runs_full_is_told_as_such_and_the_target_is_as_it_was() -> None:
+    cluster = in_use()
+    cluster.behaviours["back_up", "home"] = [Behaviour.FULL]
+    status = run(cluster, cluster.add(a_document(**KEPT)))
+    assert (status.phase, status.failure_reason) == ("Failed", "BackupTooSmall")
+    assert "Enlarge the backup's claim" in status.remedy
+    assert status.first_write_at is None
+    assert_workloads_are_back(cluster, status)
+
+
 def test_a_migration_that_fails_is_rolled_back_and_its_target_comes_back() -> None:
     cluster = in_use()
     cluster.behaviours["verify", "data"] = [Behaviour.FAIL]

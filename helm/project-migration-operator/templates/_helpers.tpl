@@ -50,6 +50,15 @@ default
 {{- end -}}
 {{- end -}}
 
+{{/* 17=image,18=image */}}
+{{- define "pmig.postgresImages" -}}
+{{- $named := list -}}
+{{- range $major, $image := .Values.helper.postgresImages -}}
+{{- $named = append $named (printf "%s=%s" $major $image) -}}
+{{- end -}}
+{{- join "," $named -}}
+{{- end -}}
+
 {{/* The watched namespaces, separated by commas; empty when it is all of them. */}}
 {{- define "pmig.namespaces" -}}
 {{- if not .Values.clusterWide -}}

@@ -28,6 +28,7 @@ from project_migration.engine.effects import (
     TakeLease,
 )
 from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.queue import QueueEntry, place, standing
 from project_migration.engine.world import (
     ClaimFacts,
@@ -36,6 +37,7 @@ from project_migration.engine.world import (
     LeaseFacts,
     Migration,
     NamespaceFacts,
+    Offered,
     PodFacts,
     Questions,
     QueueFacts,
@@ -44,6 +46,7 @@ from project_migration.engine.world import (
 )
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.errors import Conflict, Failure, Gone, Reason
+from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Outcome, Progress, Record
 from project_migration.model.status import Status
 
@@ -54,8 +57,12 @@ class Behaviour(StrEnum):
     SUCCEED = "succeed"
     FAIL = "fail"
     FAIL_PASSING = "fail passing"
+    FULL = "full"
+    """There is no room where it writes to."""
     CHANGED = "changed"
     """Something wrote to the source while it was read."""
+    DIFFERENT = "different"
+    """What it compares is not the same."""
     CRASH = "crash"
     """Its program exits, with 0 even, and leaves no record."""
     LIE = "lie"
@@ -63,6 +70,10 @@ class Behaviour(StrEnum):
     OUT_OF_MEMORY = "out of memory"
     NEVER_START = "never start"
     SILENT = "silent"
+
+
+#: Workers that change what a target holds, from the moment they run.
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.restore")
 
 
 @dataclass
@@ -112,6 +123,15 @@ class FakeMigration:
     generation: int = 1
 
 
+def _target(helper: FakeHelper) -> str:
+    """``claim/data-new``, with the directory where there is one, or ``new/shop`` of a database."""
+    for mount in helper.spec.mounts:
+        if mount.root == "target":
+            return "/".join(filter(None, (f"claim/{mount.volume.claim_name}", mount.volume.sub_path)))
+    server = helper.spec.request.params.get("target") or {}
+    return f"{server.get('host')}/{server.get('database')}"
+
+
 Watcher = Callable[["FakeCluster", str, object], None]
 
 
@@ -127,6 +147,8 @@ class FakeCluster:
     leases: dict[str, FakeLease] = field(default_factory=dict)
     namespace: NamespaceFacts = field(default_factory=lambda: NamespaceFacts(privileged_helpers=True))
     clock_skew: float | None = None
+    client_images: frozenset[int] = frozenset()
+    """Major versions of PostgreSQL for which the settings name an image."""
     limit: int = 0
     """How many migrations may run at the same time; 0 is no limit."""
     copied: dict[str, int] = field(default_factory=dict)
@@ -135,13 +157,19 @@ class FakeCluster:
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     """By unit: what its survey finds, beside the defaults."""
+    arrived: dict[str, str] = field(default_factory=dict)
+    """By target, a claim or a database: what its mark says was carried out there."""
+    backups: set[str] = field(default_factory=set)
+    """Directories that hold a backup: of a migration, below the claim."""
     refused: dict[str, Failure] = field(default_factory=dict)
+    """What admission says against every helper; under ``claim/NAME`` against that claim."""
     consenting: frozenset[str] = frozenset()
     """Other namespaces that allow migrations from here."""
     denied: dict[str, Failure] = field(default_factory=dict)
     """By name: what is refused in earnest, such as a claim over quota."""
     offered: list[HelperSpec] = field(default_factory=list)
     """What was offered to admission as a dry run."""
+    offered_claims: list[EnsureClaim] = field(default_factory=list)
     events: list[tuple[Key, Announce]] = field(default_factory=list)
     watcher: Watcher | None = None
     """Told of helpers that begin and of saves, for tests that hold invariants against them."""
@@ -171,12 +199,19 @@ class FakeCluster:
         if helper.phase is HelperPhase.ENDING:
             del self.helpers[name]
         elif helper.phase is HelperPhase.PENDING:
-            if self._behaviour(helper) is not Behaviour.NEVER_START:
+            if self._behaviour(helper) is not Behaviour.NEVER_START and self._can_mount(helper):
                 helper.phase = HelperPhase.RUNNING
                 helper.version += 1
+                if helper.spec.request.worker in WRITERS and helper.spec.request.step != "back_up":
+                    self.arrived.pop(_target(helper), None)
                 self._tell("runs", helper)
         elif helper.phase is HelperPhase.RUNNING:
             self._end(helper)
+
+    def _can_mount(self, helper: FakeHelper) -> bool:
+        """A pod waits for a claim that does not exist."""
+        names = (mount.volume.claim_name for mount in helper.spec.mounts if mount.volume.claim_name)
+        return all(self.claims.get(f"claim/{name}", ClaimFacts(exists=False)).exists for name in names)
 
     def _behaviour(self, helper: FakeHelper) -> Behaviour:
         request = helper.spec.request
@@ -196,17 +231,15 @@ class FakeCluster:
         self._tell("ended", helper)
 
     def _result(self, helper: FakeHelper, behaviour: Behaviour) -> tuple[Record | None, Failure | None]:
-        digest = helper.spec.request.digest
         match behaviour:
             case Behaviour.SUCCEED | Behaviour.CHANGED:
+                self._leave(helper)
                 changed = behaviour is Behaviour.CHANGED
                 return self._changed(helper) if changed else self._record(helper), None
             case Behaviour.LIE:
                 return replace(self._record(helper), request_digest="sha256:another"), None
-            case Behaviour.FAIL:
-                return Record(digest, Outcome.FAILED, str(Reason.COPY_INCOMPLETE), "2 objects failed"), None
-            case Behaviour.FAIL_PASSING:
-                return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True), None
+            case Behaviour.FAIL | Behaviour.FAIL_PASSING | Behaviour.DIFFERENT | Behaviour.FULL:
+                return self._failed(helper, behaviour), None
             case Behaviour.OUT_OF_MEMORY:
                 return None, Failure(Reason.HELPER_OUT_OF_MEMORY, "killed for memory")
             case _:
@@ -220,11 +253,16 @@ class FakeCluster:
                 "source": {"exists": True, "isDirectory": True, "readable": True, "entries": 3, "diskBytes": 30},
                 "target": {"exists": True, "isDirectory": True, "writable": True, "empty": True, "canChown": True},
             }
-        elif request.worker == "postgres.survey":
+        elif request.worker.endswith(".survey"):
             facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
+            if request.worker == "postgres.survey":
+                facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
             for root, found in self.facts.get(request.unit, {}).items():
                 facts[root].update(found)
+            facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
+        needed = facts.get("tools", {}).get("needed")
+        major = {TARGET_MAJOR: needed} if isinstance(needed, int) else {}
         copied = {"copied": self.copied[request.step]} if request.step in self.copied else {}
         return Record(
             request.digest,
@@ -234,10 +272,40 @@ class FakeCluster:
                 "bytes": 30,
                 "targetEmpty": int(bool(facts.get("target", {}).get("empty"))),
                 **copied,
+                **major,
             },
             digest=f"sha256:{request.unit}",
             facts=facts,
         )
+
+    def _failed(self, helper: FakeHelper, behaviour: Behaviour) -> Record:
+        digest = helper.spec.request.digest
+        if behaviour is Behaviour.FULL:
+            return Record(digest, Outcome.FAILED, str(Reason.NO_SPACE_LEFT), "No space left on device")
+        if behaviour is Behaviour.DIFFERENT:
+            counts = {**self._record(helper).counts, "different": 2, "verified": 1}
+            return Record(digest, Outcome.FAILED, str(Reason.VERIFY_FAILED), "2 different: a, b", counts=counts)
+        if behaviour is Behaviour.FAIL_PASSING:
+            return Record(digest, Outcome.FAILED, str(Reason.IO_ERROR), "the disk stuttered", passing=True)
+        return Record(
+            digest,
+            Outcome.FAILED,
+            str(Reason.COPY_INCOMPLETE),
+            "2 objects failed",
+            counts={"failed": 2},
+            names={"failed": ("models/one", "models/two")},
+            lists={"failed": "lists/failed.txt"},
+        )
+
+    def _leave(self, helper: FakeHelper) -> None:
+        """What a worker that did well leaves behind, as far as anything here looks at it."""
+        request, target = helper.spec.request, _target(helper)
+        if request.step == "back_up":
+            self.backups.add(target)
+        elif request.step == "expire":
+            self.backups = {place for place in self.backups if not place.startswith(f"{target}/")}
+        elif request.worker in ("release", "postgres.clear") and request.params.get("arrived"):
+            self.arrived[target] = " ".join(request.params["arrived"])
 
     def _changed(self, helper: FakeHelper) -> Record:
         counts = {**self._record(helper).counts, "changed": 1}
@@ -247,6 +315,9 @@ class FakeCluster:
     def _tell(self, what: str, thing: object) -> None:
         if self.watcher is not None:
             self.watcher(self, what, thing)
+
+    def made(self, key: Key, effect: EnsureClaim) -> None:
+        self._tell("claim made", (key, effect))
 
     def saved(self, key: Key, before: Status, after: Status) -> None:
         self._tell("saved", (key, before, after))
@@ -285,6 +356,7 @@ class FakeBackend:
         world = World(
             now=cluster.now,
             denied=cluster.denied,
+            client_images=cluster.client_images,
             consenting=cluster.consenting & questions.other_namespaces,
             claims={key: self._claim(migration, key) for key in questions.claims},
             workloads={ref: self._workload(ref) for ref in questions.workloads},
@@ -319,9 +391,17 @@ class FakeBackend:
         )
         return place(migration.uid, others, self.cluster.limit)
 
-    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
-        self.cluster.offered.extend(specs)
-        return {spec.name: failure for spec in specs for failure in self.cluster.refused.values()}
+    def _refusals(self, specs: Sequence[Offered]) -> Mapping[str, Failure]:
+        helpers = [spec for spec in specs if isinstance(spec, HelperSpec)]
+        claims = [spec for spec in specs if isinstance(spec, EnsureClaim)]
+        self.cluster.offered.extend(helpers)
+        self.cluster.offered_claims.extend(claims)
+        found = {key: failure for key, failure in self.cluster.refused.items() if not key.startswith("claim/")}
+        by_claim = {claim.name: self.cluster.refused.get(f"claim/{claim.name}") for claim in claims}
+        return {
+            **{spec.name: failure for spec in helpers for failure in found.values()},
+            **{name: failure for name, failure in by_claim.items() if failure is not None},
+        }
 
     def _alive(self, lease: FakeLease) -> bool:
         namespace, name, uid = lease.holder.split("/")
@@ -397,7 +477,7 @@ class FakeBackend:
             case EnsureFinalizer() | DropFinalizer():
                 self._finalizer(migration, effect)
             case EnsureClaim(name=name) if name not in self.cluster.denied:
-                self.cluster.claims.setdefault(f"claim/{name}", ClaimFacts(exists=True, uid=self.cluster.next_uid()))
+                self._make_claim(migration, effect)
             case PrepareHelper() | StartHelper() | RemoveHelper():
                 self._apply_helper(migration, effect)
             case HoldWorkload() | ReleaseWorkload():
@@ -406,6 +486,21 @@ class FakeBackend:
                 self._apply_lease(effect)
             case Announce():
                 self.cluster.events.append((migration.key, effect))
+
+    def _make_claim(self, migration: Migration, effect: EnsureClaim) -> None:
+        key, cluster = f"claim/{effect.name}", self.cluster
+        if cluster.claims.get(key, ClaimFacts(exists=False)).exists:
+            return
+        cluster.claims[key] = ClaimFacts(
+            exists=True,
+            uid=cluster.next_uid(),
+            capacity=parse_bytes(effect.size),
+            requested=parse_bytes(effect.size),
+            storage_class=effect.storage_class or "",
+            access_modes=effect.access_modes,
+            made_for=migration.uid,
+        )
+        cluster.made(migration.key, effect)
 
     def _finalizer(self, migration: Migration, effect: EnsureFinalizer | DropFinalizer) -> None:
         found = self.cluster.migrations.get(migration.key)

@@ -11,15 +11,16 @@ import click
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.cli.console import console
 from project_migration.cli.endings import exit_code
-from project_migration.cli.errors import FAILED, OK, Trouble, spoken
+from project_migration.cli.errors import FAILED, OK, Refused, Trouble, spoken
 from project_migration.cli.locking import is_locked, locked
 from project_migration.cli.run import carry
 from project_migration.cli.which import Asked, InDirectory, Which, which_options
 from project_migration.engine.itinerary import end_of
-from project_migration.engine.steps.keeping import can_roll_back
+from project_migration.engine.refusals import why_no_cancel, why_no_retry, why_no_rollback, why_no_undo
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
 from project_migration.model.document import CutoverMode
+from project_migration.model.errors import Failure
 from project_migration.model.labels import RELEASE, RETRY, ROLLBACK
 from project_migration.observing.report.account import account
 from project_migration.observing.report.words import workload_words
@@ -43,10 +44,10 @@ def approve(context: click.Context, asked: Asked) -> None:
     before = which.load()
     end = end_of(before.status)
     if end is not None:
-        raise Trouble(f"it has ended already ({end}): there is nothing to approve")
+        raise Refused(f"it has ended already ({end}): there is nothing to approve")
     if before.document is not None and before.document.spec.cutover.mode is not CutoverMode.MANUAL:
         mode = before.document.spec.cutover.mode
-        raise Trouble(f"its cut-over waits for nobody: cutover.mode is {mode}")
+        raise Refused(f"its cut-over waits for nobody: cutover.mode is {mode}")
     which.set_once("cutover.approved")
     migration = _go_on(which, "Its cut-over is approved; see it with `watch`.")
     if migration is not None:
@@ -69,9 +70,7 @@ def cancel(context: click.Context, asked: Asked) -> None:
       project-migration cancel --state /var/lib/project-migration/ml-vision
     """
     which = asked.which()
-    end = end_of(which.load().status)
-    if end is not None:
-        raise Trouble(f"it has ended already ({end}): there is nothing to cancel")
+    _refuse(why_no_cancel(which.load().status))
     which.set_once("cancel")
     migration = _go_on(which, "It is being cancelled; see it with `watch`.")
     if migration is not None:
@@ -94,13 +93,12 @@ def retry(context: click.Context, asked: Asked) -> None:
       project-migration retry --state /var/lib/project-migration/ml-vision
     """
     which = asked.which()
-    end = end_of(which.load().status)
-    if end is not End.FAILED:
-        raise Trouble(f"only a migration that failed can be tried again; this one {_stands(end)}")
+    migration = which.load()
+    _refuse(why_no_retry(migration.status, migration.document.spec if migration.document else None))
     which.annotate({RETRY: f"{time.time():.3f}"})
-    migration = _go_on(which, "It is tried again; see it with `watch`.")
-    if migration is not None:
-        context.exit(exit_code(end_of(migration.status)))
+    after = _go_on(which, "It is tried again; see it with `watch`.")
+    if after is not None:
+        context.exit(exit_code(end_of(after.status)))
 
 
 @click.command()
@@ -119,12 +117,7 @@ def rollback(context: click.Context, asked: Asked) -> None:
       project-migration rollback --state /var/lib/project-migration/ml-vision
     """
     which = asked.which()
-    migration = which.load()
-    end = end_of(migration.status)
-    if end in (None, End.SUCCEEDED, End.PLANNED, End.UNDONE):
-        advice = ": see `undo`" if end is End.SUCCEEDED else ""
-        raise Trouble(f"it {_stands(end)}; only one that failed or was cancelled is rolled back{advice}")
-    _can_be_put_back(migration)
+    _refuse(why_no_rollback(which.load().status))
     which.annotate({ROLLBACK: f"{time.time():.3f}"})
     after = _go_on(which, "It is being rolled back; see it with `watch`.")
     if after is not None:
@@ -147,12 +140,7 @@ def undo(context: click.Context, asked: Asked) -> None:
       project-migration undo --state /var/lib/project-migration/ml-vision
     """
     which = asked.which()
-    migration = which.load()
-    end = end_of(migration.status)
-    if end is not End.SUCCEEDED:
-        advice = ": see `rollback`" if end in (End.FAILED, End.CANCELLED) else ""
-        raise Trouble(f"it {_stands(end)}; only one that succeeded is undone{advice}")
-    _can_be_put_back(migration)
+    _refuse(why_no_undo(which.load().status))
     which.set_once("undo")
     after = _go_on(which, "It is being taken back; see it with `watch`.")
     if after is not None:
@@ -224,16 +212,7 @@ def _go_on(which: Which, said: str) -> Migration | None:
         return carry(LocalBackend.reopen(which.path), console())
 
 
-def _can_be_put_back(migration: Migration) -> None:
-    """Raises Trouble with the reason why not."""
-    status = migration.status
-    if status.first_write_at is None:
-        raise Trouble("nothing was written to the target, or it was put back already: there is nothing to do")
-    if not can_roll_back(status):
-        raise Trouble(
-            "what the target held was not kept (backup.waive, or a database without a backup): it cannot be put back"
-        )
-
-
-def _stands(end: End | None) -> str:
-    return "is at work" if end is None else f"has ended: {end}"
+def _refuse(why: Failure | None) -> None:
+    """Raises Refused when there is a reason to."""
+    if why is not None:
+        raise Refused(why.message)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from project_migration.cli.errors import FAILED, INTERRUPTED, OK
 from project_migration.engine.world import Migration
-from project_migration.model.conditions import End
+from project_migration.model.conditions import GOOD_ENDS, End
 from project_migration.model.document import API_VERSION, KIND
 from project_migration.model.errors import REMEDIES, Reason
 from project_migration.observing.report.account import Account, account
@@ -35,7 +35,7 @@ LOCAL_REMEDIES: dict[Reason, str] = {
 
 def exit_code(end: End | None) -> int:
     match end:
-        case End.SUCCEEDED | End.PLANNED | End.UNDONE:
+        case End.SUCCEEDED | End.PLANNED | End.UNDONE | End.ALREADY_MIGRATED:
             return OK
         case None:
             return INTERRUPTED
@@ -57,7 +57,7 @@ def say_end(
 ) -> None:
     """The end in words; failures stand out, and what to do comes right after what went wrong."""
     told = account(migration)
-    good = told.end in (End.SUCCEEDED, End.PLANNED)
+    good = told.end in GOOD_ENDS
     mark = ("✓ ", "bold green") if good else ("✗ ", "bold red")
     console.print(Text.assemble(mark, (headline(told), "bold")), soft_wrap=True)
     for sentence in end_sentences(told, str(workspace or "")):
@@ -66,6 +66,17 @@ def say_end(
         console.print(Text.assemble(("  What to do: ", "bold"), remedy(told, local=local)), soft_wrap=True)
     if report is not None:
         console.print(Text(f"  Report: {report}"), soft_wrap=True)
+    elif not local:
+        console.print(Text(f"  Report: {_report_words(migration)}"), soft_wrap=True)
+
+
+def _report_words(migration: Migration) -> str:
+    """How to get it, and where it lies when the migration is gone."""
+    status, (namespace, name) = migration.status, migration.key
+    how = f"project-migration report {name} -n {namespace}"
+    if not status.report:
+        return how
+    return f"{how}; it is also in claim {status.workspace_claim}, {status.workspace_path}/{status.report}"
 
 
 def say_interrupted(console: Console, migration: Migration, state_dir: Path) -> None:

@@ -34,6 +34,12 @@ class Trouble(click.ClickException):
         complain([self.format_message()])
 
 
+class Refused(Trouble):
+    """A request that makes no sense for this migration as it stands; nothing was changed."""
+
+    exit_code = WRONG
+
+
 def complain(problems: Iterable[str]) -> None:
     """Each problem a line, the part before the first colon standing out: the field, the option, the file."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -23,6 +23,8 @@ from project_migration.engine.world import Migration
 from project_migration.model.errors import MigrationError, PassingError
 from project_migration.observing.display import display_for, head, steps_picture, workload_lines
 from project_migration.observing.report import render
+from project_migration.observing.report.account import account
+from project_migration.observing.report.proof import proof
 
 #: Seconds between two looks of `watch`.
 LOOK_SECONDS = 1.0
@@ -88,9 +90,14 @@ def watch(context: click.Context, asked: Asked) -> None:
 @which_options
 @click.option("-o", "--output", metavar="FILE.html", default="", help="Where to; - is standard output."
               " Default: NAME-report.html here.")  # fmt: skip
+@click.option("--json", "as_data", is_flag=True, help="The report for programs, also where FILE does not end in .json.")
 @spoken
-def report(asked: Asked, output: str) -> None:
+def report(asked: Asked, output: str, as_data: bool) -> None:
     """Write the HTML report of a migration: one file, no network needed to read it.
+
+    It needs no more than the right to read the migration. With a FILE.json, or --json, the report for programs is
+    written, which the HTML holds too. `verify` takes either. The whole lists of what was left out, and the manifests,
+    lie in the workspace.
 
     \b
     Examples:
@@ -98,11 +105,12 @@ def report(asked: Asked, output: str) -> None:
       project-migration report --state /var/lib/project-migration/ml-vision -o - > vision.html
     """
     migration = asked.which().load()
-    page = render(migration)
+    as_data = as_data or output.endswith(".json")
+    page = proof(account(migration)).to_json() if as_data else render(migration)
     if output == "-":
         print(page)
         return
-    path = Path(output or f"{migration.key.name}-report.html")
+    path = Path(output or f"{migration.key.name}-report.{'json' if as_data else 'html'}")
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -128,7 +136,7 @@ def _follow(which: Which, talk: Console) -> Migration:
 
 
 def _list(talk: Console) -> None:
-    found = list(_kept())
+    found = list(kept_here())
     if not found:
         talk.print(f"No migration is kept in {home()}.")
         return
@@ -142,7 +150,8 @@ def _list(talk: Console) -> None:
     talk.print(table)
 
 
-def _kept() -> Iterator[tuple[Path, Migration]]:
+def kept_here() -> Iterator[tuple[Path, Migration]]:
+    """Every migration of this machine, with its state directory."""
     for path in sorted(home().glob("*/state.json")) if home().is_dir() else ():
         try:
             yield path.parent, InDirectory(path.parent).load()

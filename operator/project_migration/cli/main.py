@@ -9,10 +9,12 @@ import click
 
 from project_migration import __version__
 from project_migration.cli.change import approve, cancel, forget, release, retry, rollback, undo
+from project_migration.cli.expire import expire
 from project_migration.cli.learn import PROGRAM, completion, crd, explain
 from project_migration.cli.look import report, status, watch
 from project_migration.cli.plan import plan
 from project_migration.cli.run import run
+from project_migration.cli.verify import verify
 
 
 class InOrder(click.Group):
@@ -37,8 +39,8 @@ def cli() -> None:
     """
 
 
-LOOKING = (plan, run, status, watch, report)
-CHANGING = (approve, cancel, retry, rollback, undo, release, forget)
+LOOKING = (plan, run, status, watch, report, verify)
+CHANGING = (approve, cancel, retry, rollback, undo, release, expire, forget)
 LEARNING = (explain, crd, completion)
 
 for _command in (*LOOKING, *CHANGING, *LEARNING):

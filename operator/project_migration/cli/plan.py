@@ -23,14 +23,15 @@ from project_migration.cli.follow import Interruption, follow
 from project_migration.engine.estimate import Estimate
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
-from project_migration.model.conditions import End
-from project_migration.model.document import Document, Mode
+from project_migration.model.conditions import GOOD_ENDS
+from project_migration.model.document import Document, Mode, Side
 from project_migration.model.quantities import human_bytes
 from project_migration.model.status import UnitStatus
 from project_migration.observing.display import display_for
 from project_migration.observing.report.account import account
 from project_migration.observing.report.estimate import estimate
 from project_migration.observing.report.words import headline, left_out_sentence, planned_words, whole_seconds
+from project_migration.platforms.registry import platform_of
 
 
 @click.command()
@@ -80,16 +81,18 @@ def looked_at(document: Document, binds: Sequence[str], talk: Console) -> tuple[
 
 
 def free_bytes(backend: LocalBackend) -> dict[str, int]:
-    volumes = backend.document.spec.volumes
+    platform = platform_of(backend.document)
+    uses = platform.uses(backend.document.spec) if platform else ()
     return {
-        pair.name: shutil.disk_usage(nearest_existing(backend.bindings.directory(pair.target))).free
-        for pair in (volumes.pairs if volumes else ())
+        use.unit: shutil.disk_usage(nearest_existing(backend.bindings.directory(use.volume))).free
+        for use in uses
+        if use.side is Side.TARGET
     }
 
 
 def say(talk: Console, migration: Migration, free: Mapping[str, int]) -> None:
     told = account(migration)
-    good = told.end is End.PLANNED
+    good = told.end in GOOD_ENDS
     mark = ("✓ ", "bold green") if good else ("✗ ", "bold red")
     words = headline(told) if good else f"{told.name} cannot be migrated as it stands: {told.status.failure_reason}"
     talk.print(Text.assemble(mark, (words, "bold")), soft_wrap=True)
@@ -140,8 +143,10 @@ def plans(migration: Migration) -> Iterator[str]:
         yield "Nothing is stopped: see that nothing writes to the source meanwhile (quiesce.workloads)."
     if spec.quiesce.discover:
         yield "quiesce.discover finds nothing on one machine: list what writes there under quiesce.workloads."
-    if spec.backup is not None:
+    if spec.backup is not None and spec.backup.waive is not None:
         yield f"What the target holds is written over ({spec.backup.waive})."
+    elif spec.backup is not None:
+        yield f"What the target holds is kept in {spec.backup.path or f'claim {spec.backup.claim_name}'} before."
     found = estimate(account(migration), spec.transfer)
     if found is not None:
         yield _estimate_words(found)

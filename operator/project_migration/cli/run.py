@@ -28,6 +28,8 @@ from project_migration.model.errors import DocumentError, Reason
 from project_migration.model.labels import RETRY
 from project_migration.observing.display import display_for
 from project_migration.observing.report import render
+from project_migration.observing.report.account import account
+from project_migration.observing.report.proof import proof
 
 
 @click.command()
@@ -137,7 +139,7 @@ def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
     migration = backend.load(backend.key)
     document = migration.document
     match end_of(migration.status):
-        case End.SUCCEEDED:
+        case End.SUCCEEDED | End.ALREADY_MIGRATED if _not_again(migration):
             talk.print("This migration has ended already; nothing was changed now.")
             workspace = backend.helpers.workspace
             say_end(talk, migration, local=True, workspace=workspace, report=workspace / "report.html")
@@ -156,13 +158,22 @@ def begin_again(backend: LocalBackend, talk: Console) -> Migration | None:
     return None
 
 
+def _not_again(migration: Migration) -> bool:
+    """Whether a document that was carried out asks for nothing more: no new text in spec.force."""
+    force = migration.document.spec.force if migration.document else None
+    return force is None or force == migration.status.handled_force
+
+
 def write_report(backend: LocalBackend, migration: Migration, elsewhere: Path | None) -> Path | None:
     """Into the workspace, always, and where it was asked for. Where that fails, the migration itself has not."""
-    page = render(migration)
+    page, workspace = render(migration), backend.helpers.workspace
+    files = {workspace / "report.json": proof(account(migration)).to_json(), workspace / "report.html": page}
+    if elsewhere is not None:
+        files[elsewhere] = page
     written = None
-    for path in filter(None, (backend.helpers.workspace / "report.html", elsewhere)):
+    for path, text in files.items():
         try:
-            path.write_text(page, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
             written = path.absolute()
         except OSError as error:
             complain([f"the report cannot be written to {path}: {error.strerror}"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from project_migration.engine.claims import made_on_request, to_be_made
 from project_migration.engine.effects import volume_key
 from project_migration.engine.names import WorkloadRef
 from project_migration.engine.platform import BACKUP_UNIT, VolumeUse
@@ -52,8 +53,11 @@ def other_namespaces_consent(context: Context) -> Iterator[Finding]:
 
 
 def claims_exist(context: Context) -> Iterator[Finding]:
+    made = made_on_request(context)
     for use in _uses(context):
         facts = _facts(context, use)
+        if use.side is Side.TARGET and volume_key(use.volume) in made:
+            continue
         if facts is None or facts.exists or use.volume.namespace not in (None, context.migration.key.namespace):
             continue
         if use.volume.path is not None:
@@ -61,6 +65,13 @@ def claims_exist(context: Context) -> Iterator[Finding]:
                 yield found(Reason.SOURCE_NOT_FOUND, f"{_name(use)} does not exist", use.unit)
             continue
         yield found(Reason.CLAIM_NOT_FOUND, f"{_name(use)} does not exist", use.unit)
+
+
+def claims_to_make_have_sizes(context: Context) -> Iterator[Finding]:
+    for claim in to_be_made(context, context.world):
+        if not claim.size:
+            message = f"target.create: the size of what claim {claim.name} is made for is not known: give it in size"
+            yield found(Reason.CLAIM_NOT_MADE, message)
 
 
 def claims_have_volumes(context: Context) -> Iterator[Finding]:
@@ -154,6 +165,7 @@ def cutover_lies_ahead(context: Context) -> Iterator[Finding]:
 CHAIN: tuple[Check, ...] = (
     other_namespaces_consent,
     claims_exist,
+    claims_to_make_have_sizes,
     claims_have_volumes,
     workspace_exists,
     backup_exists,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from project_migration.engine.names import WorkloadRef
-from project_migration.model.document import Helper, Volume
+from project_migration.model.document import Helper
+from project_migration.model.endpoints import AccessMode, Volume
 from project_migration.model.records import Request
 
 
@@ -47,7 +48,7 @@ class SecretMount:
     root: str
     secret: str
     keys: tuple[tuple[str, str], ...]
-    """Each key, and the name of its file."""
+    """Each key, and the name of its file; all keys under their own names when empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class HelperSpec:
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
     """Whether it talks to a server; the others need no network at all."""
+    client_major: int | None = None
+    """The major version of PostgreSQL whose client programs it runs. None: it runs none, or any will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,14 @@ class DropFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class EnsureClaim:
-    """Have a claim of the operator's own, unless it exists."""
+    """Have a claim made, unless one of that name exists."""
 
     name: str
     size: str
     storage_class: str | None
+    access_modes: tuple[str, ...] = (AccessMode.READ_WRITE_ONCE,)
+    stays: bool = False
+    """Whether it outlives the migration's object, as a target does and a workspace does not."""
 
 
 @dataclass(frozen=True, slots=True)

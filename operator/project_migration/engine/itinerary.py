@@ -9,18 +9,20 @@ from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack, Settle
 from project_migration.engine.steps.lock import Lock
+from project_migration.engine.steps.make_target import MakeTarget
 from project_migration.engine.steps.plan import Plan
 from project_migration.engine.steps.pre_copy import PreCopy
 from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
+from project_migration.engine.steps.report import Report
 from project_migration.engine.steps.resume import Resume
-from project_migration.engine.steps.transfer import Copy, Verify
+from project_migration.engine.steps.transfer import Arrange, Copy, Verify
 from project_migration.model.conditions import End
 from project_migration.model.document import Side
 from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 2
+VERSION = 4
 
 
 class Itinerary(StrEnum):
@@ -32,6 +34,7 @@ class Itinerary(StrEnum):
     CANCEL_ROLLBACK = "CancelRollback"
     UNDO = "Undo"
     ROLLBACK_AGAIN = "RollbackAgain"
+    ALREADY = "Already"
     DELETE = "Delete"
 
 
@@ -41,25 +44,29 @@ MIGRATE: tuple[Step, ...] = (
     Preflight(),  # everything that can be known is in order
     Plan(),  # what would move is written down
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
+    MakeTarget(),  # claims that the document wants made are there
     BackUp(),  # what the target holds lies in the backup
     ProveBackup(),  # and was read back; what a rollback can rest on is written down
     PreCopy(),  # most of it is on the target, while users still work on the source
     AwaitCutover(),  # a person, or the clock, lets the stop begin
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
+    Arrange(),  # what the copies have to agree on is decided
     Copy(),  # everything is on the target
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
     Settle(),  # what was on the target for a way back is gone
+    Report("report"),  # what happened is written down
     CleanUp("clean_up"),  # nothing of ours is left
 )
 
 #: The same, up to where something would be changed.
 PLAN: tuple[Step, ...] = (Preflight(), Plan(), CleanUp("clean_up"))
 
-#: After a failure, a cancel, or a deletion: the way back, which needs no document and no helper.
+#: After a failure, a cancel, or a deletion: the way back, which does without a document and helpers where it has to.
 ENDING: tuple[Step, ...] = (
     Stop(),  # nothing of ours writes any more
     Resume("bring_back", succeeded=False),  # the source's users have it back; the target's if it is in order
+    Report("report_end", way_back=True),  # what happened is written down, where that can be
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
@@ -71,6 +78,7 @@ ROLLBACK: tuple[Step, ...] = (
     RollBack(),  # the target is what it was
     ProveRollBack(),  # and was compared
     Resume("bring_back", succeeded=False),  # the target's users have it back, if it is in order
+    Report("report_end", way_back=True),
     CleanUp("tidy_up"),  # nothing of ours is left
 )
 
@@ -81,8 +89,12 @@ UNDO: tuple[Step, ...] = (
     RollBack(),
     ProveRollBack(),
     Resume("bring_back", succeeded=False),
+    Report("report_end", way_back=True),
     CleanUp("tidy_up"),
 )
+
+#: When the first look finds that the document was carried out before: nothing was touched.
+ALREADY: tuple[Step, ...] = (CleanUp("tidy_up"),)
 
 TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.MIGRATE: MIGRATE,
@@ -93,6 +105,7 @@ TABLES: dict[Itinerary, tuple[Step, ...]] = {
     Itinerary.CANCEL_ROLLBACK: ROLLBACK,
     Itinerary.UNDO: UNDO,
     Itinerary.ROLLBACK_AGAIN: UNDO,
+    Itinerary.ALREADY: ALREADY,
     Itinerary.DELETE: ENDING,
 }
 
@@ -113,6 +126,7 @@ ENDS: dict[Itinerary, End] = {
     Itinerary.CANCEL_ROLLBACK: End.CANCELLED,
     Itinerary.DELETE: End.CANCELLED,
     Itinerary.UNDO: End.UNDONE,
+    Itinerary.ALREADY: End.ALREADY_MIGRATED,
 }
 
 STEPS: dict[str, Step] = {step.id: step for table in TABLES.values() for step in table}

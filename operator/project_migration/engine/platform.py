@@ -6,11 +6,12 @@ A platform does no I/O. It names units of work; the engine runs them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount, SecretMount
-from project_migration.model.document import Side, Spec, Volume
+from project_migration.model.document import Side, Spec
+from project_migration.model.endpoints import NewClaim, Volume
 from project_migration.model.errors import Failure
 from project_migration.model.records import Record
 
@@ -22,6 +23,8 @@ class VolumeUse:
     unit: str
     side: Side
     volume: Volume
+    create: NewClaim | None = None
+    """How a target's claim is made when there is none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,13 @@ class UnitWork:
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
     """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
+    client_tools: bool = False
+    """Whether it runs client programs of a database's server, in the major version that the plan has for its unit."""
+    client_major: int | None = None
+    """That version, where the plan does not know it yet."""
+
+    def with_params(self, **more: Any) -> UnitWork:
+        return replace(self, params={**self.params, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +62,41 @@ class Backing:
 #: What the unit that looks at a unit's place in the backup is called, in preflight.
 BACKUP_UNIT = "backup-"
 
+#: What the unit that looks for client tools of a major version is called, in preflight.
+CLIENT_TOOLS_UNIT = "client-tools-"
+
+#: The count in which a database's survey says what major version the target's server is.
+TARGET_MAJOR = "targetMajor"
+
 
 class Platform(Protocol):
     def uses(self, spec: Spec) -> tuple[VolumeUse, ...]:
         """Every volume, in the document's order."""
 
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        """What is written that is no volume, such as ``postgres/db.new:5432/vision``: as the document names it, and the
+        same text for the same name."""
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 
-    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        """Looks at what is there, without writing; and whether each backing has room for what the target holds."""
+    def adds_only(self, spec: Spec) -> frozenset[str]:
+        """Units that change nothing of what their target holds, and whose restore takes away what they added."""
 
-    def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+    def surveys(
+        self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
+    ) -> tuple[UnitWork, ...]:
+        """Looks at what is there, without writing; and whether each backing has room for what the target holds.
+        ``unmade``: units whose target is still to be made, so that there is only a source to look at."""
+
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
-        write to the target, so what lies there is its own."""
+        write to the target, so what lies there is its own. ``client_images``: as in the world."""
+
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        """Looks for the client tools that the surveys' counts call for, in the very images that will be used."""
 
     def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Copies what the targets hold to their backings."""
@@ -79,12 +110,15 @@ class Platform(Protocol):
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         """Proves that they are. A unit without work was proved by its restore."""
 
-    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         """Takes away what tells this migration's own work on a target from others', once all is proved.
-        ``empty``: units whose targets were empty before."""
+        ``arrived``: what each target has to say from then on, see :func:`~project_migration.engine.arrival.digests`."""
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         """Units whose restore is its own proof, and that cannot be made empty any more once they are settled."""
+
+    def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Decides what the copies have to agree on, with both sides at rest; it lies in the workspace then."""
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         """Moves it. ``share``: how many of these run at the same time, for limits that they have to share.
@@ -95,3 +129,7 @@ class Platform(Protocol):
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""
+
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        """Compares each target with what its verification proved, without the source. ``digests``: of that, by unit.
+        Nothing is mounted to be written but the workspace, where the verifications' manifests lie."""

@@ -25,7 +25,7 @@ def with_progress(status: Status, *, now: datetime, pace: float) -> Status:
     if fresh and not moved:
         return status
     step = next((found for found in status.steps if found.state is State.RUNNING and found.units), None)
-    if step is None:
+    if step is None or status.finished_at is not None:  # what is done after the end is no part of the way there
         return status.model_copy(update={"progress": _at_rest(before, percent, status)})
     return status.model_copy(update={"progress": _at_work(before, percent, step, now)})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -26,6 +26,17 @@ class Pace:
     lock: float = 5.0
     queue: float = 10.0
     parallel_helpers: int = 4
+
+
+Press = Callable[[Migration], Mapping[str, str]]
+"""Makes the files of a report, each name with its content packed for a request (``workers/report.py``).
+
+Given from above, since reports are made of what the engine knows. Empty when they cannot be made.
+"""
+
+
+def no_press(_migration: Migration) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,7 @@ class Context(View):
     """A view together with the answers."""
 
     world: World
+    press: Press = no_press
 
     @property
     def now(self) -> datetime:
@@ -73,11 +85,13 @@ class Verdict(Enum):
     WAIT = auto()
     DONE = auto()
     FAILED = auto()
+    ALREADY = auto()
+    """There is nothing to do in any step: it was all done before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A step's answer. Made by :meth:`wait`, :meth:`done` and :meth:`fail` only."""
+    """A step's answer. Made by :meth:`wait`, :meth:`done`, :meth:`fail` and :meth:`already` only."""
 
     verdict: Verdict
     status: Status
@@ -93,6 +107,10 @@ class Outcome:
     @classmethod
     def done(cls, status: Status, message: str = "", effects: Sequence[Effect] = ()) -> Outcome:
         return cls(Verdict.DONE, status, tuple(effects), message)
+
+    @classmethod
+    def already(cls, status: Status, message: str, effects: Sequence[Effect] = ()) -> Outcome:
+        return cls(Verdict.ALREADY, status, tuple(effects), message)
 
     @classmethod
     def fail(cls, status: Status, failure: Failure, effects: Sequence[Effect] = ()) -> Outcome:

@@ -31,7 +31,8 @@ from project_migration.engine.effects import (
 from project_migration.engine.platform import UnitWork
 from project_migration.engine.step import Context, View
 from project_migration.engine.world import HelperFacts, HelperPhase
-from project_migration.model.document import OwnershipMode, Volume
+from project_migration.model.document import OwnershipMode
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import NAMES_LIMIT, Record, Request
@@ -274,6 +275,7 @@ class _UnitStroke:
             message=record.message,
             counts=dict(list(record.counts.items())[:40]),
             digest=record.digest,
+            arrived=str(record.facts.get("target", {}).get("arrived", ""))[:253],
             names={kind: tuple(found)[:NAMES_LIMIT] for kind, found in record.names.items() if found},
             lists=dict(record.lists),
             **(
@@ -351,12 +353,20 @@ def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) ->
         workspace=workspace_of(context),
         secrets=work.secrets,
         network=work.network,
+        client_major=_client_major(context, work),
     )
+
+
+def _client_major(view: View, work: UnitWork) -> int | None:
+    """From the saved plan, so that another operator, or this one after a restart, comes to the same."""
+    if not work.client_tools or work.client_major is not None:
+        return work.client_major
+    return next((unit.client_major for unit in view.status.plan if unit.name == work.name), None)
 
 
 def _rights(work: UnitWork) -> Rights:
     """Of a helper in a namespace that allows privileged ones. Whoever shares their workspace has to write there."""
-    return Rights.WORKSPACE if work.network else Rights.OWNERS
+    return Rights.WORKSPACE if work.network or not work.mounts else Rights.OWNERS
 
 
 def workspace_of(view: View) -> Volume | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from project_migration.engine.effects import HelperSpec
+from project_migration.engine.effects import EnsureClaim, HelperSpec
 from project_migration.engine.names import Key, WorkloadRef
 from project_migration.model.document import Document
 from project_migration.model.errors import Failure
@@ -65,6 +65,11 @@ class ClaimFacts:
     access_modes: tuple[str, ...] = ()
     capacity: int | None = None
     """Bytes, when known."""
+    requested: int | None = None
+    """Bytes that it asks for, when known."""
+    storage_class: str = ""
+    made_for: str = ""
+    """The UID of the migration that had it made, when one did."""
     waits_for_consumer: bool = False
     """Pending, and that is in order: its first pod binds it."""
     nodes: tuple[str, ...] = ()
@@ -150,7 +155,8 @@ class QueueFacts:
     """Others that have not begun and were made before this one."""
 
 
-Offer = Callable[["World"], tuple[HelperSpec, ...]]
+Offered = HelperSpec | EnsureClaim
+Offer = Callable[["World"], tuple[Offered, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,7 @@ class Questions:
     leases: frozenset[str] = frozenset()
     namespace: bool = False
     dry_run: tuple[Offer, ...] = ()
-    """Helpers to offer to admission, without making them, as they will be in the world that was found."""
+    """Helpers and claims to offer to admission, without making them, as they will be in the world that was found."""
     other_namespaces: frozenset[str] = frozenset()
     """Namespaces whose consent is in question."""
     queue: bool = False
@@ -194,7 +200,7 @@ class World:
     """Those asked for that exist."""
     namespace: NamespaceFacts = NamespaceFacts()
     refused: Mapping[str, Failure] = field(default_factory=dict)
-    """By helper name: what admission said against a dry run."""
+    """By the name of the helper or claim: what admission said against a dry run."""
     denied: Mapping[str, Failure] = field(default_factory=dict)
     """What was refused when it was last tried in earnest: by the name of the helper, claim or lock, or by a
     workload's reference in words. Known to this operator only, and for some minutes."""
@@ -202,11 +208,13 @@ class World:
     """Of the other namespaces asked about, those that allow this one."""
     clock_skew: float | None = None
     """Seconds by which the operator's clock is ahead of the API server's; None where there is none to compare."""
+    client_images: frozenset[int] = frozenset()
+    """Major versions of PostgreSQL for which the installation names an image for helpers."""
     queue: QueueFacts | None = None
     """None where nothing limits how many run, or nobody asked."""
 
     def with_refusals(
-        self, questions: Questions, refuse: Callable[[tuple[HelperSpec, ...]], Mapping[str, Failure]]
+        self, questions: Questions, refuse: Callable[[tuple[Offered, ...]], Mapping[str, Failure]]
     ) -> World:
         """What a backend answers once it knows all else: who a helper runs as depends on its namespace."""
         return replace(self, refused=refuse(tuple(spec for offer in questions.dry_run for spec in offer(self))))

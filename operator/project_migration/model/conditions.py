@@ -27,6 +27,12 @@ class End(StrEnum):
     FAILED = "Failed"
     CANCELLED = "Cancelled"
     UNDONE = "Undone"
+    ALREADY_MIGRATED = "AlreadyMigrated"
+    """The targets carry the mark of this very document: nothing was done."""
+
+
+#: Ends with which everything is as the document asks.
+GOOD_ENDS = (End.SUCCEEDED, End.PLANNED, End.ALREADY_MIGRATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Summary:
 
 def with_conditions(status: Status, summary: Summary, *, generation: int, now: str) -> Status:
     """The status with its conditions as the summary says; a transition time changes only with its status."""
-    ready = summary.end in (End.SUCCEEDED, End.PLANNED)
+    ready = summary.end in GOOD_ENDS
     stalled = summary.end in (End.FAILED, End.CANCELLED, End.UNDONE)
     wanted = {
         "Ready": (ready, summary.reason, summary.message),
@@ -54,6 +60,9 @@ def with_conditions(status: Status, summary: Summary, *, generation: int, now: s
         wanted["TargetLocked"] = (True, str(Reason.TARGET_LOCKED), summary.message)
     if summary.reason in (AWAITING_CUTOVER, QUEUED) and summary.message and summary.end is None:
         wanted[summary.reason] = (True, summary.reason, summary.message)
+    if status.refused:
+        told = status.refused[-1]
+        wanted["Refused"] = (True, told.reason, "; ".join(refusal.message for refusal in status.refused))
     before = {condition.type: condition for condition in status.conditions}
     conditions = tuple(
         _condition(name, value, reason, message, before.get(name), generation, now)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from project_migration.model.document import HOST, NO_HOST, NO_URI, Database, DatabaseEndpoint, Spec
+from project_migration.model.document import Database, Spec
+from project_migration.model.endpoints import HOST, NO_HOST, NO_URI, DatabaseEndpoint
 
 
 class DatabasePlace(NamedTuple):
@@ -23,7 +24,12 @@ class DatabasePlace(NamedTuple):
 
 def database_place(endpoint: DatabaseEndpoint) -> DatabasePlace:
     server = endpoint.postgres
-    return DatabasePlace(server.host.lower().rstrip("."), server.port, server.database)
+    return place_of(server.host, server.port, server.database)
+
+
+def place_of(host: str, port: int, database: str) -> DatabasePlace:
+    """The same for every way in which a host's name may be written."""
+    return DatabasePlace(host.lower().rstrip("."), port, database)
 
 
 def check(spec: Spec) -> Iterator[str]:

@@ -10,83 +10,33 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from project_migration.model.quantities import DURATION_PATTERN, QUANTITY_PATTERN
+from project_migration.model.endpoints import (
+    DatabaseEndpoint,
+    Duration,
+    Id,
+    Model,
+    Moment,
+    Name,
+    Pattern,
+    Quantity,
+    TargetVolume,
+    Token,
+    UnitName,
+    Volume,
+    cel,
+    once_true,
+    rules,
+)
+from project_migration.model.mlflow import Mlflow
 
 GROUP = "migration.mlops.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "ProjectMigration"
 PLURAL = "projectmigrations"
-
-#: One pair's name is part of its helpers' names, which have to fit into 63 characters.
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-RELATIVE_PATH = r"^[^/\x00]+(/[^/\x00]+)*/?$"
-
-Name = Annotated[str, StringConstraints(pattern=DNS_SUBDOMAIN, min_length=1, max_length=253)]
-UnitName = Annotated[str, StringConstraints(pattern=DNS_LABEL, min_length=1, max_length=30)]
-Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, min_length=1, max_length=20)]
-Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Id = Annotated[int, Field(ge=0, le=4_294_967_294)]
-Moment = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 40})]
-
-
-def cel(rule: str, message: str, field: str = "") -> dict[str, str]:
-    """One entry of ``x-kubernetes-validations``; ``field`` is the path that the API server names, as ``.transfer``."""
-    entry = {"rule": rule, "message": message}
-    return {**entry, "fieldPath": field} if field else entry
-
-
-def rules(*entries: dict[str, str]) -> dict[str, Any]:
-    return {"x-kubernetes-validations": list(entries)}
-
-
-def once_true(field: str) -> dict[str, Any]:
-    """A boolean that goes from false to true and never back."""
-    return rules(cel("!oldSelf || self", f"{field} goes from false to true only"))
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
-
-
-class Volume(Model):
-    """A directory: a claim in the cluster, or a path in a document for one machine."""
-
-    claim_name: Name | None = None
-    """The PersistentVolumeClaim that holds the files."""
-    sub_path: Annotated[str, StringConstraints(pattern=RELATIVE_PATH, max_length=1024)] | None = None
-    """The directory within the claim; the whole claim when left out. It must not hold `..`."""
-    namespace: Name | None = None
-    """The claim's namespace when it is another one. Refused as NotSupportedYet in this release."""
-    cluster: Name | None = None
-    """The claim's cluster when it is another one. Refused as NotSupportedYet in this release."""
-    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
-        default=None, json_schema_extra={"x-local-only": True}
-    )
-    """A directory of this machine, in documents that `project-migration run` runs. The cluster's schema has none."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel("has(self.claimName)", "name the claim in claimName", ".claimName"),
-            cel(
-                "!has(self.subPath) || !self.subPath.matches('(^|/)[.][.](/|$)')",
-                "subPath must stay inside the claim: no '..'",
-                ".subPath",
-            ),
-        )
-    )
-
 
 #: By name only, and cheap enough for CEL's budget; whose namespaces differ, the operator looks at.
 SAME_PLACE = (
@@ -105,8 +55,9 @@ class VolumePair(Model):
     """What the pair is called in status, helper names and the report."""
     source: Volume
     """Where the files are. It is only read."""
-    target: Volume
-    """Where the files go. It has to be empty, unless backup.waive says in words why nothing there is needed."""
+    target: TargetVolume
+    """Where the files go. It has to be empty, unless backup names a place for what it holds, or
+    waives that in words."""
     include: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
     """Only what matches one of these patterns (gitignore semantics); everything when empty."""
     exclude: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
@@ -119,81 +70,8 @@ class VolumePair(Model):
     )
 
 
-#: A name or an address, in RE2's words: letters, digits, dashes and dots, or two colons at least.
-HOST = r"^([A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_.])?|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)$"
-
-#: Said without the value, since that may hold a password.
-NO_URI = "give the plain name, no URI: user and password belong in the Secret that credentialsRef names"
-NO_HOST = "give a host name or an address; the port belongs in port"
-
 TablePattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 TablePatterns = Annotated[tuple[TablePattern, ...], Field(max_length=100)]
-
-
-class SslMode(StrEnum):
-    """The words of libpq."""
-
-    DISABLE = "disable"
-    ALLOW = "allow"
-    PREFER = "prefer"
-    REQUIRE = "require"
-    VERIFY_CA = "verify-ca"
-    VERIFY_FULL = "verify-full"
-
-
-class SecretRef(Model):
-    """A Secret in the migration's namespace; on one machine a directory with a file for each key."""
-
-    name: Name
-    """The Secret's name."""
-
-
-class CaRef(Model):
-    """A certificate authority in a Secret of the migration's namespace."""
-
-    name: Name
-    """The Secret's name."""
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "ca.crt"
-    """The key that holds the certificates, as PEM."""
-
-
-class PostgresServer(Model):
-    """A database of a PostgreSQL server."""
-
-    host: Annotated[str, StringConstraints(min_length=1, max_length=253)]
-    """The server's name or address."""
-    port: Annotated[int, Field(ge=1, le=65535)] = 5432
-    """The server's port."""
-    database: Annotated[str, StringConstraints(min_length=1, max_length=63)]
-    """The database's name. A target has to exist already: only its owner knows how it should be made."""
-    sslmode: SslMode | None = None
-    """As in libpq. Left out, it is verify-full where caRef is given, and prefer elsewhere."""
-
-    # on the object and not on the text, which the API server would repeat
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel("!self.host.contains('://') && !self.host.contains('@')", NO_URI, ".host"),
-            cel(
-                f"self.host.contains('://') || self.host.contains('@') || self.host.matches('{HOST}')",
-                NO_HOST,
-                ".host",
-            ),
-            cel("!self.database.contains('://') && !self.database.contains('=')", NO_URI, ".database"),
-        )
-    )
-
-
-class DatabaseEndpoint(Model):
-    """A database, and how to get in."""
-
-    postgres: PostgresServer
-    """The server and the database."""
-    credentials_ref: SecretRef
-    """The Secret with the keys `username` and `password`. Only helpers see it, as files."""
-    ca_ref: CaRef | None = None
-    """The authority that signed the server's certificate."""
-    insecure_skip_verify: bool = False
-    """Whether any certificate will do: what is sent is encrypted, and nobody knows who reads it."""
 
 
 class NameFilter(Model):
@@ -391,7 +269,7 @@ class Backup(Model):
 
     claim_name: Name | None = None
     """A claim that what the target holds is copied to, and compared with, before anything is written. It stays there
-    until a person removes it: a rollback, and an undo after success, come from it."""
+    for as long as keepFor says: a rollback, and an undo after success, come from it."""
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
         default=None, json_schema_extra={"x-local-only": True}
     )
@@ -399,10 +277,15 @@ class Backup(Model):
     waive: Annotated[str, StringConstraints(min_length=3, max_length=500)] | None = None
     """Why nothing on the target is needed, in words: with it a target that is not empty is written to, and cannot be
     put back. The words stand in status and report."""
+    keep_for: Duration | None = None
+    """How long the backup is kept after the migration has ended, such as 168h; then the operator removes it, and
+    nothing can be put back any more. Left out, it stays until a person removes it. A backup that a target still needs,
+    because that is half written, is never removed. It may be changed at any time."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             cel("has(self.claimName) != has(self.waive)", "give either claimName, or waive with the reason in words"),
+            cel("!has(self.keepFor) || has(self.claimName)", "keepFor needs a backup: name its claim", ".keepFor"),
         )
     )
 
@@ -508,19 +391,31 @@ PLATFORMS = ("clearml", "cdsw", "cml", "mlflow", "volumes")
 LaterPlatform = Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-later": True, "maxProperties": 50})]
 
 #: What may not change any more once something was written to the target. Each is compared by a CEL rule.
-FIXED_AFTER_FIRST_WRITE = ("volumes", "workspace", "ownership", "quiesce", "backup")
+FIXED_AFTER_FIRST_WRITE = ("volumes", "mlflow", "workspace", "ownership", "quiesce", "backup")
+
+
+#: Of those, the fields that may: they decide nothing about what is written.
+CHANGEABLE_ALWAYS: dict[str, tuple[str, ...]] = {"backup": ("keep_for",)}
 
 
 def _fixed(field: str) -> dict[str, str]:
-    same = (
-        f"has(self.spec.{field}) == has(oldSelf.spec.{field})"
-        f" && (!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field})"
-    )
+    free = CHANGEABLE_ALWAYS.get(field)
+    if free is None:
+        same = _same(f"spec.{field}")
+    else:
+        kept = (to_camel(name) for name, found in Backup.model_fields.items() if name not in (*free, "path"))
+        both = " && ".join(f"({_same(f'spec.{field}.{name}')})" for name in kept)
+        same = f"has(self.spec.{field}) == has(oldSelf.spec.{field}) && (!has(self.spec.{field}) || {both})"
     return cel(
         f"!has(oldSelf.status) || !has(oldSelf.status.firstWriteAt) || ({same})",
         f"{field} cannot change any more: the migration has begun to write (status.firstWriteAt)",
         f".spec.{field}",
     )
+
+
+def _same(path: str) -> str:
+    """CEL: the field is as it was, or still left out."""
+    return f"has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || self.{path} == oldSelf.{path})"
 
 
 #: Rules at the root of the schema, where both spec and status are in sight.
@@ -536,8 +431,8 @@ class Spec(Model):
     """CDSW to CML at database level. Refused as NotSupportedYet in this release."""
     cml: LaterPlatform = None
     """CDSW or CML projects through the workspace API. Refused as NotSupportedYet in this release."""
-    mlflow: LaterPlatform = None
-    """An MLflow tracking server. Refused as NotSupportedYet in this release."""
+    mlflow: Mlflow | None = None
+    """An MLflow tracking server, or part of it, to another one."""
     volumes: Volumes | None = None
     """Plain volumes, and databases beside them."""
     workspace: Workspace | None = None
@@ -568,6 +463,10 @@ class Spec(Model):
     undo: Annotated[bool, Field(json_schema_extra=once_true("undo"))] = False
     """Whether a migration that succeeded is taken back: the target becomes what its backup holds, or empty again if
     it was. What users wrote to the target since is lost. It cannot be taken back."""
+    force: Token | None = None
+    """Runs a document again that was carried out already, although its targets say so (AlreadyMigrated): any text that
+    was not given before. What the targets hold by then is treated as at the first time: it needs a backup, or has to go
+    first."""
     helper: Helper = Helper()
     """Where helpers run, and with how much."""
 
@@ -596,6 +495,13 @@ class Spec(Model):
     def platform(self) -> str:
         """The platform block that the document gives. The rules see that it is exactly one."""
         return next(name for name in PLATFORMS if getattr(self, name) is not None)
+
+
+def fixed_part(spec: Spec, field: str) -> object:
+    """What of a field of :data:`FIXED_AFTER_FIRST_WRITE` may not change any more."""
+    found = getattr(spec, field)
+    free = CHANGEABLE_ALWAYS.get(field, ())
+    return found.model_copy(update=dict.fromkeys(free)) if found is not None and free else found
 
 
 class Metadata(BaseModel):

@@ -18,6 +18,9 @@ class Reason(StrEnum):
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     PRIVILEGE_DENIED = "PrivilegeDenied"
     CLAIM_NOT_FOUND = "ClaimNotFound"
+    CLAIM_NOT_MADE = "ClaimNotMade"
+    CLAIM_TAKEN = "ClaimTaken"
+    STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound"
     CLAIM_LOST = "ClaimLost"
     CLAIM_IN_USE = "ClaimInUse"
     CLAIM_NOT_MOUNTABLE = "ClaimNotMountable"
@@ -59,6 +62,7 @@ class Reason(StrEnum):
     COPY_INCOMPLETE = "CopyIncomplete"
     IO_ERROR = "IOError"
     VERIFY_FAILED = "VerifyFailed"
+    PROOF_MISSING = "ProofMissing"
     BACKUP_TOO_SMALL = "BackupTooSmall"
     ROLLBACK_FAILED = "RollbackFailed"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
@@ -73,6 +77,9 @@ class Reason(StrEnum):
     ENCODING_DIFFERS = "EncodingDiffers"
     COLLATION_DIFFERS = "CollationDiffers"
     BACKUP_UNREADABLE = "BackupUnreadable"
+    BACKUP_REMOVED = "BackupRemoved"
+    NOTHING_KEPT = "NothingKept"
+    REQUEST_REFUSED = "RequestRefused"
     NOT_MLFLOW = "NotMlflow"
     TARGET_NOT_INITIALISED = "TargetNotInitialised"
     SCHEMA_MISMATCH = "SchemaMismatch"
@@ -92,7 +99,12 @@ REMEDIES: dict[Reason, str] = {
     " migration.mlops.dev/allow-from=<this namespace>.",
     Reason.PRIVILEGE_DENIED: "Let an administrator label the namespace"
     " migration.mlops.dev/privileged-helpers=true, or set ownership.mode to Helper.",
-    Reason.CLAIM_NOT_FOUND: "Create the claim, or correct claimName.",
+    Reason.CLAIM_NOT_FOUND: "Create the claim, or correct claimName; a target's is made on request (target.create).",
+    Reason.CLAIM_NOT_MADE: "Change what the message names (quota, limit range, the target's create), or create the"
+    " claim yourself; then retry.",
+    Reason.CLAIM_TAKEN: "Somebody else made or took the target's claim meanwhile: retry, and it is looked at like any"
+    " target that exists.",
+    Reason.STORAGE_CLASS_NOT_FOUND: "Correct storageClassName under target.create, or leave it out.",
     Reason.CLAIM_LOST: "The claim's volume is gone: restore the volume, or name another claim.",
     Reason.CLAIM_IN_USE: "List the workload under quiesce.workloads, set quiesce.discover, or stop the pod.",
     Reason.CLAIM_NOT_MOUNTABLE: "Release the claim from the node or pod that holds it, or use one that"
@@ -145,6 +157,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.IO_ERROR: "The storage reported an error: look at the node and the volume; the operator tries"
     " again by itself.",
     Reason.VERIFY_FAILED: "The named objects differ from the source: see what writes to the target, then retry.",
+    Reason.PROOF_MISSING: "Bring the manifest that the message names back into the workspace; without it nothing says"
+    " what was proved of a database.",
     Reason.BACKUP_TOO_SMALL: "Enlarge the backup's claim, name another, or write down in backup.waive why no backup is"
     " needed.",
     Reason.ROLLBACK_FAILED: "What the target held lies whole where status.backup says; mend what the message names,"
@@ -159,14 +173,20 @@ REMEDIES: dict[Reason, str] = {
     " choose another sslmode.",
     Reason.DATABASE_NOT_FOUND: "Create the database on that server, or correct its name.",
     Reason.TARGET_OLDER: "Use a target server of the source's major version or a later one.",
-    Reason.CLIENT_TOOLS_MISSING: "Use a helper image with the client tools of the major version that the message"
-    " names; on one machine install them.",
+    Reason.CLIENT_TOOLS_MISSING: "Name a helper image with the client tools of the major version that the message"
+    " names, in the chart's helper.postgresImages; on one machine install them.",
     Reason.EXTENSION_MISSING: "Install the extension on the target's server, or leave out what needs it.",
     Reason.ROLE_MISSING: "Create the roles on the target's server, or set missingRoles to LeaveOut, or owners and"
     " privileges to Drop.",
     Reason.ENCODING_DIFFERS: "Create the target database with the source's encoding, or with UTF8.",
     Reason.COLLATION_DIFFERS: "Create the target database with the source's locale, or set acceptCollation.",
     Reason.BACKUP_UNREADABLE: "Restore the backup's files from a copy of your own: what is there is not whole.",
+    Reason.BACKUP_REMOVED: "The backup was kept for as long as backup.keepFor says and is gone: put the target back"
+    " from one of your own. For the next migration raise backup.keepFor, or leave it out.",
+    Reason.NOTHING_KEPT: "Put the target back from a backup of your own; name a claim in backup.claimName for the next"
+    " migration.",
+    Reason.REQUEST_REFUSED: "Nothing was changed: the message says why, and what can be asked for instead. Take the"
+    " request out of the document again.",
     Reason.NOT_MLFLOW: "Name the database that MLflow's server has as its backend store, or that server's address.",
     Reason.TARGET_NOT_INITIALISED: "Start the target's MLflow server once on that database, which makes its tables;"
     " then retry.",

@@ -35,5 +35,7 @@ PRIVILEGED_HELPERS = f"{GROUP}/privileged-helpers"
 RETRY = f"{GROUP}/retry"
 ROLLBACK = f"{GROUP}/rollback"
 RELEASE = f"{GROUP}/release"
+VERIFY = f"{GROUP}/verify"
+EXPIRE = f"{GROUP}/expire"
 
 FINALIZER = f"{GROUP}/workloads-back"

@@ -41,6 +41,14 @@ def parse_seconds(text: str) -> float:
     return float(sum(int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in found))
 
 
+def as_quantity(count: int) -> str:
+    """10737418240 → ``10Gi``: at least so many bytes, as a claim asks for them, in whole mebibytes or more."""
+    for unit in ("Ti", "Gi"):
+        if count >= _FACTORS[unit] and count % _FACTORS[unit] == 0:
+            return f"{count // _FACTORS[unit]}{unit}"
+    return f"{max(1, -(-count // _FACTORS['Mi']))}Mi"
+
+
 def human_bytes(count: float) -> str:
     """1536 → ``1.5 KiB``, for people."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 VERSION = 1
 
@@ -35,6 +36,16 @@ NAMES_LIMIT = 20
 class Outcome(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+
+
+def stem_of(step: str, unit: str) -> str:
+    """What a helper's files are called in the workspace; the slash in ``cdsw/load`` becomes ``%2F``."""
+    return f"{quote(step, safe='')}-{quote(unit, safe='')}"
+
+
+def proved_manifest(step: str, unit: str, root: str) -> str:
+    """Where a proof leaves the list of what it read, below the workspace."""
+    return f"manifests/{stem_of(step, unit)}-{root}.tsv.gz"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from itertools import combinations
-from pathlib import PurePosixPath
 
 import pathspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from project_migration.model import database_rules
+from project_migration.model import database_rules, endpoints, mlflow, mlflow_rules
 from project_migration.model import document as models
-from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, Volume, VolumePair, Volumes
+from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, VolumePair, Volumes
+from project_migration.model.endpoints import AccessMode, NewClaim, Volume
 from project_migration.model.errors import DocumentError
+from project_migration.model.mentions import volumes
+from project_migration.model.places import overlap, place, volume
 
-LATER = tuple(name for name in models.PLATFORMS if name != "volumes")
+LATER = tuple(name for name in models.PLATFORMS if name not in ("volumes", "mlflow"))
 
 
 def read_document(data: object, *, local: bool) -> Document:
@@ -84,7 +86,7 @@ def _closest(name: str) -> str:
 
 def _known_names() -> set[str]:
     found: set[str] = set()
-    for value in vars(models).values():
+    for value in (value for module in (models, endpoints, mlflow) for value in vars(module).values()):
         if isinstance(value, type) and issubclass(value, BaseModel):
             found |= {field.alias or name for name, field in value.model_fields.items()}
     return found
@@ -97,16 +99,18 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     yield from _ownership(spec)
     yield from _backup(spec, local=local)
     yield from _cutover(spec)
+    yield from mlflow_rules.check(spec, namespace=namespace, local=local)
     if spec.volumes is None:
         return
     pairs = spec.volumes.pairs
     for position, pair in enumerate(pairs):
         where = f"spec.volumes.pairs[{position}]"
-        yield from _volume(f"{where}.source", pair.source, namespace=namespace, local=local)
-        yield from _volume(f"{where}.target", pair.target, namespace=namespace, local=local)
+        yield from volume(f"{where}.source", pair.source, namespace=namespace, local=local)
+        yield from volume(f"{where}.target", pair.target, namespace=namespace, local=local)
         yield from _patterns(where, pair)
     yield from _unique_names(spec.volumes)
     yield from _separate(pairs)
+    yield from _to_be_made(pairs)
     yield from database_rules.check(spec)
 
 
@@ -117,7 +121,7 @@ def _platform(spec: Spec) -> Iterator[str]:
         yield f"spec: give exactly one platform: {', '.join(models.PLATFORMS)} ({have})"
     for name in given:
         if name in LATER:
-            yield f"spec.{name}: NotSupportedYet: this release moves volumes only"
+            yield f"spec.{name}: NotSupportedYet: this release moves volumes and mlflow only"
 
 
 def _workspace(spec: Spec, *, local: bool) -> Iterator[str]:
@@ -127,12 +131,7 @@ def _workspace(spec: Spec, *, local: bool) -> Iterator[str]:
         return
     if (spec.workspace.claim_name is None) == (spec.workspace.size is None):
         yield "spec.workspace: give either claimName, or size for a claim to be made"
-    used = {
-        volume.claim_name
-        for pair in (spec.volumes.pairs if spec.volumes else ())
-        for volume in (pair.source, pair.target)
-        if volume.claim_name
-    }
+    used = {use.volume.claim_name for use in volumes(spec) if use.volume.claim_name and use.field != "spec.backup"}
     if not local and spec.workspace.claim_name in used:
         yield (
             f"spec.workspace.claimName: {spec.workspace.claim_name} is also a source or a target:"
@@ -149,16 +148,15 @@ def _backup(spec: Spec, *, local: bool) -> Iterator[str]:
     elif [backup.claim_name, backup.path, backup.waive].count(None) != 2:
         places = "claimName, path" if local else "claimName"
         yield f"spec.backup: give either {places}, or waive with the reason in words"
+    if backup.waive is not None and backup.keep_for is not None:
+        yield "spec.backup.keepFor: it needs a backup: name its claim, or leave it out"
     if backup.path is not None and not backup.path.startswith("/"):
         yield f"spec.backup.path: {backup.path!r} is not absolute: begin it with /"
     if backup.waive is not None:
         return
     kept = Volume(claim_name=backup.claim_name, path=backup.path)
-    for pair in spec.volumes.pairs if spec.volumes else ():
-        for volume in (pair.source, pair.target):
-            if overlap(kept, volume):
-                yield f"spec.backup: {place(kept)} holds a source or a target too: a backup needs a place of its own"
-                return
+    if any(overlap(kept, use.volume) for use in volumes(spec) if use.field != "spec.backup"):
+        yield f"spec.backup: {place(kept)} holds a source or a target too: a backup needs a place of its own"
 
 
 def _ownership(spec: Spec) -> Iterator[str]:
@@ -177,19 +175,19 @@ def _cutover(spec: Spec) -> Iterator[str]:
         yield "spec.cutover.notAfter: the window's end must lie after cutover.at"
 
 
-def _volume(where: str, volume: Volume, *, namespace: str, local: bool) -> Iterator[str]:
-    if volume.path is not None and not local:
-        yield f"{where}.path: a path exists only in documents run on one machine; name a claim in claimName"
-    elif (volume.path is None) == (volume.claim_name is None):
-        yield f"{where}: give " + ("either claimName or path" if local else "claimName")
-    if volume.path is not None and not volume.path.startswith("/"):
-        yield f"{where}.path: {volume.path!r} is not absolute: begin it with /"
-    if volume.sub_path and ".." in PurePosixPath(volume.sub_path).parts:
-        yield f"{where}.subPath: must stay inside the claim: no '..'"
-    if volume.cluster is not None:
-        yield f"{where}.cluster: NotSupportedYet: this release works within one cluster"
-    if local and volume.namespace not in (None, namespace):
-        yield f"{where}.namespace: NotSupportedYet: one machine has no other namespaces"
+def _to_be_made(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
+    """Pairs with one target claim may say once how it is made, or the same each time."""
+    said: dict[str, tuple[int, NewClaim]] = {}
+    for position, pair in enumerate(pairs):
+        create, name = pair.target.create, pair.target.claim_name
+        if create is None or name is None:
+            continue
+        where = f"spec.volumes.pairs[{position}].target.create"
+        if len(create.access_modes) > 1 and AccessMode.READ_WRITE_ONCE_POD in create.access_modes:
+            yield f"{where}.accessModes: ReadWriteOncePod goes with no other mode"
+        first, known = said.setdefault(name, (position, create))
+        if known != create:
+            yield f"{where}: pairs[{first}] has claim {name} made otherwise: say the same in both, or say it once"
 
 
 def _patterns(where: str, pair: VolumePair) -> Iterator[str]:
@@ -211,6 +209,8 @@ def _unique_names(volumes: Volumes) -> Iterator[str]:
             yield f"spec.volumes.{where}.name: {name} is used twice"
         if name.startswith("backup-"):
             yield f"spec.volumes.{where}.name: names that begin with backup- are kept for backups"
+        if name.startswith("client-tools-"):
+            yield f"spec.volumes.{where}.name: names that begin with client-tools- are kept for looks at images"
         seen.add(name)
 
 
@@ -233,19 +233,3 @@ def _separate(pairs: tuple[VolumePair, ...]) -> Iterator[str]:
                     f"spec.volumes.pairs[{right}].{kind}: {place(theirs)} overlaps with pairs[{left}]:"
                     " what is written may not be read or written by another pair"
                 )
-
-
-def place(volume: Volume) -> str:
-    root = volume.path if volume.path is not None else f"claim {volume.claim_name}"
-    return f"{root}/{volume.sub_path}" if volume.sub_path else str(root)
-
-
-def overlap(one: Volume, other: Volume) -> bool:
-    """Whether one place is the other, or lies inside it. By name only: links are looked at in preflight."""
-    if one.path is not None and other.path is not None:
-        left, right = (PurePosixPath(v.path or "/") / (v.sub_path or "") for v in (one, other))
-        return left.is_relative_to(right) or right.is_relative_to(left)
-    if one.claim_name is None or one.claim_name != other.claim_name or one.namespace != other.namespace:
-        return False
-    left, right = (PurePosixPath(v.sub_path or ".") for v in (one, other))
-    return left.is_relative_to(right) or right.is_relative_to(left)

@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from project_migration.model.document import AfterSuccess, Model, Side, WorkloadKind
+from project_migration.model.document import AfterSuccess, Side, WorkloadKind
+from project_migration.model.endpoints import Model
 
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Short = Annotated[str, StringConstraints(max_length=253)]
@@ -76,6 +77,8 @@ class UnitStatus(StatusModel):
     digest: Short = ""
     names: Annotated[dict[Short, Names], Field(max_length=10)] = {}
     lists: Annotated[dict[Short, Text], Field(max_length=10)] = {}
+    arrived: Short = ""
+    """Of a survey: the digests of the document that was carried out on the target before, as its mark has them."""
 
 
 class StepStatus(StatusModel):
@@ -165,6 +168,21 @@ class PlannedUnit(StatusModel):
     target_empty: bool = False
     root: Counts = {}
     """Mode, owner and time of the target's own directory, as the survey found it."""
+    client_major: int | None = None
+    """Of a database: the target's major version, which is that of its helpers' client tools until the next plan."""
+
+
+class ClaimStatus(StatusModel):
+    """A target claim that the document wants made."""
+
+    name: Short
+    size: Short
+    """A quantity."""
+    storage_class: Short = ""
+    """Empty: the cluster's default."""
+    access_modes: Annotated[tuple[Short, ...], Field(max_length=3)] = ()
+    uid: Short = ""
+    """Of the claim, once it is made and locked; empty until then."""
 
 
 class Result(StatusModel):
@@ -198,6 +216,40 @@ class BackupStatus(StatusModel):
     units: Annotated[tuple[KeptUnit, ...], Field(max_length=50)] = ()
     """Written down before the first write, and kept until the target is as it was."""
     taken_at: Short | None = None
+    kept_until: Short | None = None
+    """When it is removed, once the migration has ended and backup.keepFor says how long it stays."""
+    removing: bool = False
+    """Whether its removal has begun: nothing can be put back from there any more."""
+    removed_at: Short | None = None
+
+
+class Refusal(StatusModel):
+    """A person's request that nothing was done for, as long as it stands."""
+
+    request: Short
+    """Which it is, such as `undo` or `retry again`: each is told of once."""
+    reason: Short
+    message: Text
+
+
+class CheckStatus(StatusModel):
+    """The last time that the target of a migration that succeeded was compared with what was proved then."""
+
+    asked: Text = ""
+    """The value of the annotation migration.mlops.dev/verify that asked for it."""
+    number: int = 1
+    """1 at first, one more each time."""
+    state: State = State.RUNNING
+    """Succeeded when every unit was looked at, whatever was found; Failed when one could not be."""
+    started_at: Short | None = None
+    at: Short | None = None
+    """When it ended."""
+    same: bool | None = None
+    """Whether all that was proved is there unchanged; None as long as that is not known."""
+    differences: int = 0
+    """How many objects are missing or different."""
+    message: Text = ""
+    units: Annotated[tuple[UnitStatus, ...], Field(max_length=100)] = ()
 
 
 class Status(StatusModel):
@@ -215,7 +267,9 @@ class Status(StatusModel):
     progress: Progress = Progress()
     workloads: Annotated[tuple[WorkloadStatus, ...], Field(max_length=100)] = ()
     plan: Annotated[tuple[PlannedUnit, ...], Field(max_length=50)] = ()
-    locks: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    claims: Annotated[tuple[ClaimStatus, ...], Field(max_length=50)] = ()
+    """Target claims that are to be made in this round, or were made in it."""
+    locks: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""
     workspace_path: Short = ""
@@ -240,6 +294,15 @@ class Status(StatusModel):
     """The last value of the annotation migration.mlops.dev/rollback that was acted on."""
     handled_release: Text = ""
     """The last value of the annotation migration.mlops.dev/release that was acted on."""
+    handled_expire: Text = ""
+    """The last value of the annotation migration.mlops.dev/expire that was acted on."""
+    handled_force: Short = ""
+    """The last value of spec.force with which the migration was carried out: it does not run again for it."""
+    refused: Annotated[tuple[Refusal, ...], Field(max_length=10)] = ()
+    """What people ask for that cannot be done, and why."""
     warnings: Annotated[tuple[Text, ...], Field(max_length=WARNINGS_LIMIT)] = ()
     """What a person should know and that stops nothing."""
     result: Result | None = None
+    report: Short = ""
+    """Where the report lies, below workspacePath; empty when it could not be written there."""
+    check: CheckStatus | None = None

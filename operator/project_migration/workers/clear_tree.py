@@ -29,6 +29,7 @@ Removes everything from a target, and gives its directory the mode, owner and ti
 
 roots:  target, workspace
 params: look     only see whether the target is empty (false)
+        away     the directory itself goes too (false)
         ours     whether all that is there is known to be the migration's, or came after it (false)
         root     {"rootMode": …, "rootUid": …, "rootGid": …, "rootMtimeNs": …} of the directory itself
         workers  processes at most (a process a core)
@@ -105,9 +106,16 @@ def clear(job: Job) -> Record:
                 marks.lift(mark, target)
                 _dress(target, params.numbers("root"))
         sync(target)
+        if record.succeeded and params.flag("away"):
+            _go(job.root("target"))
         return record
     finally:
         os.close(target)
+
+
+def _go(root: str) -> None:
+    with contextlib.suppress(OSError):  # an empty directory that stays harms nobody
+        os.rmdir(root)
 
 
 def _looked(job: Job, target: int) -> Record:

@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
-from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Outcome, Progress, Record, Request
+from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Outcome, Progress, Record, Request, stem_of
 from project_migration.workers.lists import NameLists
 from project_migration.workers.printable import escape, shorten
 from project_migration.workers.reasons import HELPER_CRASHED, INVALID_DOCUMENT, Refusal, cause_of, reason_of
@@ -101,8 +100,8 @@ Work = Callable[[Job], Record]
 
 
 def stem(request: Request) -> str:
-    """What the files of a request are called in the workspace; the slash in ``cdsw/load`` becomes ``%2F``."""
-    return f"{quote(request.step, safe='')}-{quote(request.unit, safe='')}"
+    """What the files of a request are called in the workspace."""
+    return stem_of(request.step, request.unit)
 
 
 def result_path(request: Request) -> Path:

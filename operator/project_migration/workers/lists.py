@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -35,12 +36,22 @@ class NameLists:
         self._files: dict[str, TextIO] = {}
         self._first: dict[str, list[str]] = {}
         self._causes: dict[str, list[str]] = {}
+        self._prefix = ""
         self.counts: Counter[str] = Counter()
         for kind in KINDS:  # those of an earlier attempt
             self._path(kind).unlink(missing_ok=True)
 
+    @contextmanager
+    def below(self, prefix: str) -> Iterator[None]:
+        """Names that are added meanwhile are those of a part of the tree: ``1/``."""
+        before, self._prefix = self._prefix, prefix
+        try:
+            yield
+        finally:
+            self._prefix = before
+
     def add(self, kind: str, name: str, cause: str = "") -> None:
-        text = escape(name) or "."
+        text = escape(f"{self._prefix}{name}") or "."
         self.counts[kind] += 1
         first = self._first.setdefault(kind, [])
         if len(first) < NAMES_LIMIT:

@@ -17,7 +17,8 @@ from project_migration.model.records import Progress, Record
 from project_migration.workers.crew import Crew, Outbox
 from project_migration.workers.harness import Job, WrongRequest, main
 from project_migration.workers.ownership import Capability, effective_capabilities
-from project_migration.workers.params import Effort, Params
+from project_migration.workers.params import Effort, Params, Proved
+from project_migration.workers.proving.against import compare, is_whole
 from project_migration.workers.proving.blocks import Index
 from project_migration.workers.proving.hand import ProofHand
 from project_migration.workers.proving.plan import (
@@ -33,7 +34,7 @@ from project_migration.workers.proving.plan import (
     Side,
 )
 from project_migration.workers.proving.rows import Expectation
-from project_migration.workers.reasons import INTERNAL_ERROR, SOURCE_CHANGED, VERIFY_FAILED
+from project_migration.workers.reasons import INTERNAL_ERROR, SOURCE_CHANGED, VERIFY_FAILED, Refusal
 from project_migration.workers.roots import open_many_files, open_source, open_target, processes, scratch
 
 HELP = """\
@@ -45,6 +46,8 @@ params: include, exclude, ignoreFile, ownership, specials   as they were given t
         delete       whether what the target holds beyond the source is a fault (false)
         workers      processes at most (a process a core)
         rootsToRead  ["source", "target"]; with one of them, its manifest is written and nothing is compared
+        against      {"manifest": …, "digest": …}: with the target alone, it is compared with this earlier manifest of
+                     it (a path below the workspace; proving/against.py), or, where that is gone, with its digest only
 
 manifests/<step>-<unit>-<root>.tsv.gz has a line for each entry; project_migration/workers/proving/rows.py says how.
 """
@@ -58,20 +61,30 @@ def prove(job: Job) -> Record:
     params.selection(None)
     effort = params.effort
     names = params.texts("rootsToRead") or tuple(SIDES)
+    against = params.proved("against")
+    if against is not None and names != ("target",):
+        raise WrongRequest("params.against is for the target alone")
     for name in names:
         if name not in SIDES or not os.path.isabs(job.request.roots.get(name, "")):
             raise WrongRequest(f"params.rootsToRead: {name!r} is no root of this request")
-    roots = {
-        side: open_source(job) if side is Side.SOURCE else open_target(job, make=False)
-        for name, side in SIDES.items()
-        if name in names
-    }
+    roots = {side: _open(job, side, against) for name, side in SIDES.items() if name in names}
     try:
         with scratch(job) as directory:
-            return _proved(job, effort, _settings(params, roots, directory), directory)
+            return _proved(job, effort, _settings(params, roots, directory), directory, against)
     finally:
         for descriptor in roots.values():
             os.close(descriptor)
+
+
+def _open(job: Job, side: Side, against: Proved | None) -> int:
+    if side is Side.SOURCE:
+        return open_source(job)
+    try:
+        return open_target(job, make=False)
+    except FileNotFoundError as error:
+        if against is None:
+            raise
+        raise Refusal(VERIFY_FAILED, "the target directory does not exist any more") from error
 
 
 def _settings(params: Params, roots: dict[Side, int], directory: Path) -> Settings:
@@ -91,7 +104,7 @@ def _settings(params: Params, roots: dict[Side, int], directory: Path) -> Settin
     )
 
 
-def _proved(job: Job, effort: Effort, settings: Settings, directory: Path) -> Record:
+def _proved(job: Job, effort: Effort, settings: Settings, directory: Path, against: Proved | None) -> Record:
     index = Index(directory)
 
     def on_note(note: NamedTuple) -> None:
@@ -127,6 +140,8 @@ def _proved(job: Job, effort: Effort, settings: Settings, directory: Path) -> Re
         facts = _write_down(job, index, settings)
     finally:
         index.close()
+    if against is not None:
+        return _judged_against(job, settings, crew.counts, facts, against)
     return _judged(job, settings, crew.counts, facts)
 
 
@@ -166,6 +181,30 @@ def _judged(job: Job, settings: Settings, counts: Sequence[int], facts: dict[str
         message = "no difference was found, and yet the digests differ"
         return job.record(reason=INTERNAL_ERROR, message=message, counts=kept, facts=facts)
     return job.record(message=message, counts=kept, digest=digest, facts=facts)
+
+
+def _judged_against(
+    job: Job, settings: Settings, counts: Sequence[int], facts: dict[str, dict[str, str]], proved: Proved
+) -> Record:
+    """What is on the target alone is no fault: its users work there."""
+    now, before = facts["target"]["digest"], job.workspace / proved.manifest
+    kept = {count.label: counts[count] for count in Count if count is not Count.READ}
+    if now == proved.digest:
+        return job.record(message="all of it is as it was proved", counts=kept, digest=now, facts=facts)
+    if not is_whole(before, proved.digest):
+        message = (
+            f"the target is not what was proved; which objects differ cannot be told, since {proved.manifest} is not in"
+            " the workspace as the proof left it"
+        )
+        kept |= {"verified": 0}
+        return job.record(reason=VERIFY_FAILED, message=message, counts=kept, digest=now, facts=facts)
+    found = compare(before, job.workspace / facts["target"]["manifest"], settings.roots[Side.TARGET], job.lists.add)
+    kept |= {"verified": found.same, "missing": found.missing, "different": found.different, "extra": found.extra}
+    parts = [f"{kept[kind]} {kind}: {job.lists.say(kind)}" for kind in ("missing", "different") if kept[kind]]
+    more = [f"{found.extra} more on the target"] if found.extra else []
+    message = "; ".join([*parts, *more, f"{found.same} as they were proved"])
+    reason = VERIFY_FAILED if parts else ""
+    return job.record(reason=reason, message=message, counts=kept, digest=now, facts=facts)
 
 
 def _message(job: Job, counts: Sequence[int], faults: list[Count]) -> str:

@@ -29,6 +29,14 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """What an earlier proof left: the path of its list, below the workspace, and the digest of that."""
+
+    manifest: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Params:
     """A view of ``request.params`` whose readers raise :class:`WrongRequest` naming the param."""
 
@@ -67,6 +75,17 @@ class Params:
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise WrongRequest(f"params.{name} is not a list of texts")
         return tuple(value)
+
+    def proved(self, name: str) -> Proved | None:
+        """None when it is left out."""
+        value = self.data.get(name)
+        if value is None:
+            return None
+        given = value if isinstance(value, dict) else {}
+        manifest, digest = (str(given.get(key) or "") for key in ("manifest", "digest"))
+        if not manifest or not digest or os.path.isabs(manifest) or ".." in manifest.split("/"):
+            raise WrongRequest(f"params.{name} does not name a manifest below the workspace, and its digest")
+        return Proved(manifest, digest)
 
     @property
     def ownership(self) -> Ownership:

@@ -26,6 +26,7 @@ SOURCE_CHANGED = "SourceChanged"
 NOT_PRESERVED = "NotPreserved"
 COPY_INCOMPLETE = "CopyIncomplete"
 VERIFY_FAILED = "VerifyFailed"
+PROOF_MISSING = "ProofMissing"
 HELPER_CRASHED = "HelperCrashed"
 INTERNAL_ERROR = "InternalError"
 

@@ -22,8 +22,10 @@ Removes what a migration keeps in a target while it works on it: its mark, and o
 
 roots:  target, workspace
 params: workers    processes at most (a process a core)
+        arrived    digests of the document that was carried out, to be left in the mark's place ([])
 
-Another migration's mark is left alone. What is not there any more is no failure.
+Another migration's mark is left alone. What is not there any more is no failure. Where the digests cannot be written
+the count ``unmarked`` is 1, and that is no failure either: what was brought is there, and was proved.
 """
 
 REMOVED, FAILED = 0, 1
@@ -94,6 +96,7 @@ class Sweeper:
 def release(job: Job) -> Record:
     open_many_files()
     params = Params(job.request.params)
+    arrived = params.texts("arrived")
     if not os.path.isdir(job.root("target")):
         return job.record(counts={"removed": 0, "failed": 0}, message="the target is not there")
     target = open_target(job, make=False)
@@ -102,26 +105,63 @@ def release(job: Job) -> Record:
         if owner is not None and owner.uid != job.request.migration_uid:
             message = f"the mark is another migration's ({owner.namespace}/{owner.name}): left alone"
             return job.record(counts={"removed": 0, "failed": 0}, message=message)
-        if MARK not in os.listdir(target):
-            return job.record(counts={"removed": 0, "failed": 0}, message="no mark is there")
+        if not marks.is_work(target):
+            return _marked(job, arrived, target)
         return _released(job, params, target, owner)
     finally:
         os.close(target)
 
 
+def _marked(job: Job, arrived: tuple[str, ...], target: int) -> Record:
+    """A target that was whole before: nothing is to be taken off it."""
+    told = {"removed": 0, "failed": 0}
+    if not arrived:
+        return job.record(counts=told, message="no mark is there")
+    before = os.fstat(target)
+    try:
+        with marks.hold(target) as mark:
+            mark.say_arrived(job.request, arrived)
+            marks.lift(mark, target, arrived=True)
+        with contextlib.suppress(PermissionError):  # as in lift(): making the mark's directory shows in its times
+            os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+    except OSError as error:
+        return job.record(counts={**told, "unmarked": 1}, message=_unmarked(error))
+    sync(target)
+    return job.record(counts=told, message="what was carried out is written down")
+
+
 def _released(job: Job, params: Params, target: int, owner: marks.Owner | None) -> Record:
+    arrived = params.texts("arrived")
+    problem = ""
     with marks.hold(target) as mark:
         # a copy that ended well has seen every directory: nothing half made is left, and none has to be looked for
         counts = [0, 0] if owner is not None and owner.finished else _swept(job, params, target)
         if not counts[FAILED]:
-            marks.lift(mark, target)
+            problem = _say_arrived(job, mark, arrived)
+            marks.lift(mark, target, arrived=bool(arrived) and not problem)
             counts[REMOVED] += 1
     sync(target)
     told = {"removed": counts[REMOVED], "failed": counts[FAILED]}
     if counts[FAILED]:
         message = f"{counts[FAILED]} half-made objects cannot be removed: {job.lists.say('failed')}"
         return job.record(reason=COPY_INCOMPLETE, message=message, counts=told)
+    if problem:
+        return job.record(counts={**told, "unmarked": 1}, message=problem)
     return job.record(counts=told, message="the mark is removed")
+
+
+def _say_arrived(job: Job, mark: marks.Mark, arrived: tuple[str, ...]) -> str:
+    """Why it could not be written down, if so."""
+    try:
+        if arrived:
+            mark.say_arrived(job.request, arrived)
+    except OSError as error:
+        return _unmarked(error)
+    return ""
+
+
+def _unmarked(error: OSError) -> str:
+    return f"the mark cannot be written: {cause_of(error)}"
 
 
 def _swept(job: Job, params: Params, target: int) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from project_migration.model.records import Progress, Record
-from project_migration.workers.copying.marks import read_owner
+from project_migration.workers.copying.marks import read_arrived, read_owner
 from project_migration.workers.copying.placing import lstat
 from project_migration.workers.crew import Crew, Outbox, Wire
 from project_migration.workers.filters import Selection, Verdict
@@ -31,7 +31,7 @@ from project_migration.workers.tree import Tree, join, open_root
 HELP = """\
 Looks at the source and the target of a migration, and writes to neither.
 
-roots:  source, target, workspace
+roots:  source, target (left out: it is still to be made), workspace
 params: include, exclude, ignoreFile   what of the source counts (as for copy_tree)
         workers                        processes at most (a process a core)
         count                          false: only the roots, without walking the trees
@@ -217,14 +217,15 @@ def survey(job: Job) -> Record:
     params = Params(job.request.params)
     params.selection(None)
     effort = params.effort
-    refuse_links(job, *SIDES)
+    refuse_links(job, *(side for side in SIDES if side in job.request.roots))
     facts, roots = _look_at_roots(job)
     selection = params.selection(roots[0] if roots[0] >= 0 else None)
     if params.flag("count", default=True):
         with scratch(job) as directory:
             _count(job, effort, selection, facts, roots, directory)
+    nested = "target" in job.request.roots and overlap(job.root("source"), job.root("target"))
     for side, root in zip(SIDES, roots, strict=True):
-        facts[side]["nested"] = overlap(job.root("source"), job.root("target")) or facts[side].get("nested", False)
+        facts[side]["nested"] = nested or facts[side].get("nested", False)
         if root >= 0:
             os.close(root)
     return job.record(counts=_record_counts(facts), facts=facts, message=_message(facts))
@@ -234,7 +235,8 @@ Facts = dict[str, dict[str, Any]]
 
 
 def _look_at_roots(job: Job) -> tuple[Facts, tuple[int, int]]:
-    source, target = _root_facts(job.root("source")), _root_facts(job.root("target"))
+    source = _root_facts(job.root("source"))
+    target = _root_facts(job.root("target")) if "target" in job.request.roots else {"exists": False, "root": -1}
     roots = source.pop("root"), target.pop("root")
     target |= _target_facts(job, roots[1])
     return {"source": source, "target": target}, roots
@@ -266,6 +268,8 @@ def _target_facts(job: Job, root: int) -> dict[str, Any]:
         "canChown": may_own,
         "canMknod": Capability.MKNOD in capabilities and not in_user_namespace(),
     }
+    if "target" not in job.request.roots:
+        return facts
     if root < 0:
         return {**facts, **_room_above(job.root("target"))}
     owner = read_owner(root)
@@ -283,6 +287,7 @@ def _target_facts(job: Job, root: int) -> dict[str, Any]:
         "empty": _is_empty(root, prefix),
         "ownWork": own,
         "otherWork": owner is not None and not own,
+        "arrived": " ".join(read_arrived(root)),
         "freeBytes": space.f_bavail * space.f_frsize,
         "freeInodes": space.f_favail if space.f_files else None,
         # a pod may mount read-only what its successor will mount to write: that says nothing of the volume
@@ -399,4 +404,4 @@ def _message(facts: Facts) -> str:
 
 
 if __name__ == "__main__":
-    main("survey", HELP, ("source", "target"), survey)
+    main("survey", HELP, ("source",), survey)

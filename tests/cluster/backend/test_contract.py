@@ -11,7 +11,8 @@ from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.resources import DEPLOYMENTS, MIGRATIONS, Json, name_of
 from project_migration.engine.effects import HelperSpec, Mount, Rights
 from project_migration.engine.names import Key, WorkloadRef
-from project_migration.model.document import Volume, WorkloadKind
+from project_migration.model.document import WorkloadKind
+from project_migration.model.endpoints import Volume
 from project_migration.model.records import Request
 from project_migration.settings import Settings
 from tests.cluster.backend.surroundings import claim, document, pod_spec, wait_until, workload

@@ -27,7 +27,8 @@ from project_migration.engine.world import (
     HelperPhase,
     Migration,
 )
-from project_migration.model.document import Helper, Volume
+from project_migration.model.document import Helper
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Reason
 from tests.cluster.backend.surroundings import (
     ENFORCE,

@@ -69,7 +69,8 @@ def _status(place: Place, _: argparse.Namespace) -> int:
 
 
 def _build(place: Place, _: argparse.Namespace) -> None:
-    images.load(place, build.ensure())
+    for archive in build.ensure():
+        images.load(place, archive)
 
 
 def _smoke(place: Place, _: argparse.Namespace) -> None:

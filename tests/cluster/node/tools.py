@@ -20,6 +20,10 @@ class Tools:
     """For workloads of the tests: a shell, the usual small programs, Python. Pull policy IfNotPresent."""
     operator_image: str
     """The project's own, once ``build-image`` has loaded it."""
+    server_image: str
+    """PostgreSQL 15 and 18 below /usr/lib/postgresql, once :func:`load_postgres` has loaded it."""
+    operator_image_postgres_18: str
+    """The project's own with the client tools of PostgreSQL 18, loaded by the same."""
     machine_address: str | None
     """Where pods reach servers that a test has started itself; none in a cluster of the user's."""
 
@@ -48,6 +52,8 @@ def tools(name: str = "pmig") -> Tools:
         kubectl=program.ensure() / "kubectl",
         image=images.BASE,
         operator_image=build.IMAGE,
+        server_image=build.SERVERS,
+        operator_image_postgres_18=build.IMAGE_POSTGRES_18,
         machine_address=place.machine_address,
     )
 
@@ -60,8 +66,19 @@ def cluster(name: str = "pmig", *, operator_image: bool = False) -> Tools:
     if chosen_by_environment() is None:
         lifecycle.up(Place(name))
         if operator_image:
-            images.load(Place(name), build.ensure())
+            _load(name, build.PROJECT)
     return tools(name)
+
+
+def load_postgres(name: str = "pmig") -> None:
+    """Gives the node the images that tests with databases need; a cluster of the user's has to have them already."""
+    if chosen_by_environment() is None:
+        _load(name, build.PROJECT, build.POSTGRES, build.PROJECT_POSTGRES_18)
+
+
+def _load(name: str, *recipes: build.Recipe) -> None:
+    for archive in build.ensure(*recipes):
+        images.load(Place(name), archive)
 
 
 def _of_the_user(kubeconfig: Path) -> Tools:
@@ -71,5 +88,7 @@ def _of_the_user(kubeconfig: Path) -> Tools:
         kubectl=Path(kubectl) if kubectl else program.ensure() / "kubectl",
         image=os.environ.get("WORKLOAD_IMAGE", "python:3.11-slim"),
         operator_image=os.environ.get("OPERATOR_IMAGE", build.IMAGE),
+        server_image=os.environ.get("POSTGRES_IMAGE", build.SERVERS),
+        operator_image_postgres_18=os.environ.get("OPERATOR_IMAGE_POSTGRES_18", build.IMAGE_POSTGRES_18),
         machine_address=None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from tools.postgres_servers import PASSWORD, Server
 
 PROGRAM = (sys.executable, "-m", "project_migration.cli.main")
 ROWS = 2000
+
+#: The schema that says whose work a database holds, and what was carried out there.
+OURS = "'_project_migration'::regnamespace"
 
 
 @dataclass
@@ -154,6 +158,26 @@ def test_a_pair_and_a_database_arrive_and_a_second_run_says_that_it_is_done(site
     assert "arrived" in again.stdout + again.stderr
     said = done.stdout + done.stderr + again.stdout + again.stderr
     assert PASSWORD not in said
+    assert passwords_below(site.path, site.path / "secrets") == []
+
+
+def test_a_target_is_looked_at_again_as_its_report_says(site: Site) -> None:
+    assert site.run().returncode == 0
+    report = str(site.state / "workspace" / "report.html")
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        argv = (*PROGRAM, "verify", report, "--state", str(site.state))
+        return subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
+
+    done = verify()
+    assert done.returncode == 0, done.stdout + done.stderr
+    server, database = site.target
+    with server.connect(database) as connection:
+        connection.execute("DELETE FROM item WHERE id = 5")
+    (site.path / "new" / "theirs.txt").write_text("new\n")
+    done = verify()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "shop: different: rows public.item" in done.stdout
     assert passwords_below(site.path, site.path / "secrets") == []
 
 
@@ -292,8 +316,70 @@ def test_an_undo_gives_the_users_of_a_database_back_what_they_had(site: Site) ->
     done = site.run()
     assert done.returncode == 0, done.stdout + done.stderr
     assert site.target_holds("SELECT count(*) FROM item") == ROWS
-    assert site.target_holds("SELECT count(*) FROM pg_namespace WHERE nspname = '_project_migration'") == 0
+    assert site.target_holds(f"SELECT count(*) FROM pg_class WHERE relnamespace = {OURS}") == 0
+    assert site.target_holds(f"SELECT obj_description({OURS}, 'pg_namespace')").startswith('{"document": ["sha256:')
     undone = site.verb("undo")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     assert fingerprint.of_database(*site.target) == before
     assert list((site.path / "new").iterdir()) == []
+    assert site.target_holds("SELECT count(*) FROM pg_namespace WHERE nspname = '_project_migration'") == 0
+
+
+def forgotten(site: Site) -> str:
+    """This machine forgets the migration; the target's users go on. The database's fingerprint."""
+    done = site.verb("forget")
+    assert done.returncode == 0, done.stderr
+    server, name = site.target
+    with server.connect(name) as connection:
+        connection.execute("INSERT INTO item VALUES (-1, 'since then', now())")
+    (site.path / "new" / "since").write_text("nobody else has this")
+    return fingerprint.of_database(server, name)
+
+
+def test_a_document_that_was_carried_out_does_not_replace_what_users_have_since(site: Site) -> None:
+    a_used_target(site)
+    assert site.run().returncode == 0
+    before = forgotten(site)
+    again = site.run()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "was carried out before" in again.stdout
+    assert site.status()["phase"] == "AlreadyMigrated"
+    assert fingerprint.of_database(*site.target) == before
+    assert (site.path / "new" / "since").exists()
+    site.spec["force"] = "again"
+    forced = site.run()
+    assert forced.returncode == 0, forced.stdout + forced.stderr
+    assert site.target_holds("SELECT count(*) FROM item") == ROWS
+    dumps = list((site.path / "backup").rglob("toc.dat"))
+    assert len(dumps) == 2, "of what was there before either"
+
+
+def test_a_target_in_use_without_a_mark_on_the_files_is_judged_as_ever(site: Site) -> None:
+    assert site.run().returncode == 0
+    before = forgotten(site)
+    shutil.rmtree(site.path / "new" / ".project-migration")
+    again = site.run()
+    assert (again.returncode, "TargetNotEmpty" in again.stdout) == (1, True)
+    assert fingerprint.of_database(*site.target) == before
+
+
+def test_what_a_target_says_is_not_copied_on_nor_in_the_way(site: Site) -> None:
+    assert site.run().returncode == 0
+    assert site.verb("forget").returncode == 0
+    server, name = site.target
+    with server.connect(name) as connection:
+        connection.execute("DROP TABLE item CASCADE")
+    shutil.rmtree(site.path / "new")
+    site.changes["excludeTableData"] = ["nothing"]
+    done = site.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert site.target_holds("SELECT count(*) FROM item") == ROWS
+    with server.database(f"{name[:50]}_next") as further:
+        site.verb("forget")
+        site.source, site.target = (server, name), (server, further)
+        shutil.rmtree(site.path / "new")
+        done = site.run()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert site.target_holds("SELECT count(*) FROM item") == ROWS
+        said = site.target_holds(f"SELECT obj_description({OURS}, 'pg_namespace')")
+        assert len(json.loads(said)["document"]) == 1

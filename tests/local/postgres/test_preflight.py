@@ -38,6 +38,7 @@ def test_a_survey_says_what_is_there(case: Case) -> None:
     assert (source["largeObjects"], source["eventTriggers"], source["publications"]) == (3, 1, 1)
     assert source["foreignTables"] == source["unloggedTables"] == 1
     assert facts["tools"]["needed"] == 18
+    assert case.good("survey").counts["targetMajor"] == 18
 
 
 def test_a_wrong_password_is_said_without_the_password(case: Case) -> None:
@@ -114,6 +115,14 @@ def test_missing_tools_name_the_version_that_is_needed(
     with pytest.raises(failures.Refused, match="PostgreSQL 18") as refused:
         tools.find(18)
     assert refused.value.reason == "ClientToolsMissing"
+
+
+def test_a_look_for_client_tools_says_where_they_are_or_which_are_missing(case: Case) -> None:
+    looked = case.good("client_tools", major=18)
+    assert looked.facts["tools"]["found"].keys() == {"18"}
+    missing = case.run("client_tools", major=99)
+    assert (missing.reason, missing.passing) == ("ClientToolsMissing", False)
+    assert "PostgreSQL 99" in missing.message
 
 
 # the server of the wheel is built without TLS, Debian's with it

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from project_migration.engine.platform import Backing, UnitWork
-from project_migration.model.document import Spec, Volume
+from project_migration.model.document import Spec
+from project_migration.model.endpoints import Volume
 from project_migration.platforms.volumes import databases
 from project_migration.platforms.volumes.databases import Clearing
 from tests.local.postgres import fingerprint

@@ -13,6 +13,7 @@ from project_migration.model.document import AfterSuccess, Document, Mode, Side,
 from project_migration.model.errors import REMEDIES, Reason
 from project_migration.model.status import (
     BackupStatus,
+    CheckStatus,
     ItineraryStatus,
     PlannedUnit,
     Progress,
@@ -163,6 +164,26 @@ def succeeded() -> Migration:
         result=Result(counts={"entries": 184_445}, digest=DIGEST),
     )
     return ended(status, End.SUCCEEDED, "Succeeded", f"verified: {DIGEST}")
+
+
+def looked_at_again() -> Migration:
+    """One that arrived, with a backup of what was there, and a target that its users worked on since."""
+    found = succeeded()
+    differences = (
+        "data: 2 different: models/weights.bin (size, content), notes.md (content); 184231 as they were proved"
+    )
+    update = {
+        "backup": BackupStatus(
+            claim="migration-backup", path="vision-5e0e7a62", taken_at=at(30), kept_until=at(604_800)
+        ),
+        "workspace_claim": "migration-work",
+        "workspace_path": "vision-5e0e7a62",
+        "report": "report.html",
+        "check": CheckStatus(
+            asked="1", state=State.SUCCEEDED, at=at(90_000), same=False, differences=2, message=differences
+        ),
+    }
+    return migration(found.status.model_copy(update=update))
 
 
 def failed(reason: Reason = Reason.NO_SPACE_LEFT) -> Migration:

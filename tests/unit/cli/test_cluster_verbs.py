@@ -50,7 +50,9 @@ class ApiServer:
         data = json.loads(body) if body and body != b"null" else None
         self.requests.append((handler.command, handler.path.split("?")[0], content, data))
         found = handler.path.split("?")[0] == PATH and self.status is not None
-        answer = self.migration() if found else {"kind": "Status", "message": "vision not found", "code": 404}
+        missing = {"name": "vision", "group": "migration.mlops.dev", "kind": "projectmigrations"}
+        status = {"kind": "Status", "reason": "NotFound", "message": "vision not found", "code": 404}
+        answer = self.migration() if found else {**status, "details": missing}
         text = json.dumps(answer).encode()
         handler.send_response(200 if found else 404)
         handler.send_header("Content-Type", "application/json")
@@ -117,6 +119,15 @@ def test_a_wish_is_an_annotation_with_a_new_value_each_time(server: ApiServer, v
         assert result.exit_code == 0, result.output
         values.append(server.requests[-1][3]["metadata"]["annotations"][annotation])
     assert len(set(values)) == 2
+
+
+@pytest.mark.parametrize("verb", ["cancel", "rollback", "undo", "expire"])
+def test_what_makes_no_sense_is_said_before_anything_is_asked_of_the_cluster(server: ApiServer, verb: str) -> None:
+    status = samples.succeeded().status.model_copy(update={"first_write_at": None, "backup": None})
+    server.status = status.model_dump(mode="json", by_alias=True)
+    result = call(verb, "vision", "-n", "ml")
+    assert result.exit_code == 2, result.output
+    assert all(method == "GET" for method, *_ in server.requests)
 
 
 def test_watch_ends_as_the_migration_did(server: ApiServer) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from project_migration.model.status import ClaimStatus
 from project_migration.observing.report import render
 from project_migration.observing.report.account import account
 from project_migration.observing.report.estimate import estimate
@@ -14,7 +16,7 @@ from project_migration.observing.report.words import end_sentences
 
 from . import samples
 
-SAMPLES = [samples.succeeded, samples.failed, samples.at_work, samples.planned]
+SAMPLES = [samples.succeeded, samples.looked_at_again, samples.failed, samples.at_work, samples.planned]
 VOID = {"meta", "rect", "line", "br", "hr", "link", "img"}
 
 
@@ -41,7 +43,7 @@ class Tags(HTMLParser):
             self.wrong.append(tag)
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.text.append(data)
 
 
@@ -62,7 +64,8 @@ def test_a_report_is_well_formed_and_fetches_nothing(sample) -> None:
     assert (tags.open, tags.wrong, tags.fetched) == ([], [], [])
     assert "url(" not in page
     assert "@import" not in page
-    assert "<script" not in page
+    assert page.count("<script") == 1, "the report for programs, which no browser runs"
+    assert '<script type="application/json"' in page
 
 
 def test_a_report_tells_what_moved_and_how_it_was_proved() -> None:
@@ -79,6 +82,16 @@ def test_a_report_tells_what_moved_and_how_it_was_proved() -> None:
         "2 attempts",
         document_digest(samples.DOCUMENT),
         "sourc",
+    ):
+        assert said in text
+
+
+def test_a_report_tells_where_the_backup_is_and_until_when_and_what_was_found_later() -> None:
+    text = text_of(render(samples.looked_at_again()))
+    for said in (
+        "What the target held is kept in migration-backup, below vision-5e0e7a62, until 2026-03-14T20:15:00Z.",
+        "Looked at again data: 2 different: models/weights.bin (size, content)",
+        "claim migration-work, vision-5e0e7a62",
     ):
         assert said in text
 
@@ -130,6 +143,20 @@ def test_the_time_the_source_s_workloads_were_down_is_told() -> None:
     told = account(samples.succeeded())
     assert told.downtime == 358, "the target's, which may rest for days before a cut-over, are no stop for users"
     assert "Workloads rested for 5m 58s." in list(end_sentences(told))
+
+
+def test_a_claim_that_was_made_for_nothing_is_told() -> None:
+    made = (ClaimStatus(name="data-new", size="10Gi", uid="u"), ClaimStatus(name="other", size="1Gi"))
+    for end, first_write, words in (
+        (samples.failed(), None, "Claim data-new was made for this migration and stays, empty."),
+        (samples.failed(), "2026-03-01T00:00:00Z", "Claim data-new was made for this migration and stays."),
+    ):
+        status = end.status.model_copy(update={"claims": made, "first_write_at": first_write})
+        told = [line for line in end_sentences(account(replace(end, status=status))) if line.startswith("Claim ")]
+        assert told == [words]
+    status = samples.succeeded().status.model_copy(update={"claims": made})
+    arrived = end_sentences(account(replace(samples.succeeded(), status=status)))
+    assert not [line for line in arrived if line.startswith("Claim ")], "it is what was wanted"
 
 
 @pytest.mark.parametrize("seconds", [1, 9, 59, 300, 4000, 90_000, 2_000_000])

@@ -26,12 +26,14 @@ VERBS = (
     "status",
     "watch",
     "report",
+    "verify",
     "approve",
     "cancel",
     "retry",
     "rollback",
     "undo",
     "release",
+    "expire",
     "forget",
     "explain",
     "crd",
@@ -211,14 +213,42 @@ def test_a_wish_is_left_to_the_run_that_is_at_work(verb: str, expected: bool, st
 def test_only_a_failed_migration_is_retried(state: Path, tmp_path: Path) -> None:
     backend = keep(state, tmp_path, samples.at_work().status)
     result = call("retry", "--state", state)
-    assert (result.exit_code, "this one is at work" in result.stderr) == (1, True)
+    assert (result.exit_code, "this one is at work" in result.stderr) == (2, True)
     assert RETRY not in backend.load(backend.key).annotations
 
 
 def test_what_has_ended_is_not_cancelled(state: Path, tmp_path: Path) -> None:
     keep(state, tmp_path, samples.succeeded().status)
     result = call("cancel", "--state", state)
-    assert (result.exit_code, "ended already (Succeeded)" in result.stderr) == (1, True)
+    assert (result.exit_code, "ended already (Succeeded)" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("cancel", "ended already (Succeeded): there is nothing to cancel; `undo` takes it back"),
+        ("retry", "only a migration that failed can be tried again"),
+        ("rollback", "see `undo`"),
+        ("undo", "nothing was written to the target"),
+        ("expire", "no backup of it is kept"),
+        ("approve", "there is nothing to approve"),
+    ],
+)
+def test_what_makes_no_sense_after_a_success_is_refused_and_not_wished(
+    state: Path, tmp_path: Path, verb: str, words: str
+) -> None:
+    status = samples.succeeded().status.model_copy(update={"first_write_at": None, "backup": None})
+    keep(state, tmp_path, status)
+    result = call(verb, "--state", state)
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+    assert not (state / "wishes.json").exists()
+
+
+def test_backups_of_this_machine_are_removed_when_they_are_due_only(state: Path, tmp_path: Path) -> None:
+    keep(state, tmp_path, samples.succeeded().status)
+    result = call("expire")
+    assert (result.exit_code, "No backup of this machine is due." in result.output) == (0, True)
+    assert call("expire", "--now").exit_code == 2, "all of them at once is nobody's wish"
 
 
 def test_two_runs_of_one_state_directory_do_not_meet(state: Path, tmp_path: Path) -> None:
@@ -276,7 +306,7 @@ def test_an_approval_is_left_to_the_run_that_is_at_work(state: Path, tmp_path: P
 def test_what_waits_for_nobody_cannot_be_approved(state: Path, tmp_path: Path) -> None:
     backend = keep(state, tmp_path, samples.at_work().status)
     result = call("approve", "--state", state)
-    assert (result.exit_code, "cutover.mode is Immediate" in result.stderr) == (1, True)
+    assert (result.exit_code, "cutover.mode is Immediate" in result.stderr) == (2, True)
     backend.save(backend.load(backend.key), samples.failed().status)
     assert "there is nothing to approve" in call("approve", "--state", state).stderr
 

@@ -9,7 +9,7 @@ from project_migration.backends.kubernetes.resources import Json
 from project_migration.engine.effects import HelperSpec, Mount, Rights
 from project_migration.engine.names import Key
 from project_migration.engine.world import Migration
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import Volume
 from project_migration.model.records import Request
 from project_migration.model.rules import read_document
 from project_migration.model.status import Status

@@ -20,6 +20,7 @@ from project_migration.backends.kubernetes.resources import Json
 from project_migration.engine.effects import (
     Announce,
     DropLease,
+    EnsureClaim,
     HoldWorkload,
     PrepareHelper,
     ReleaseWorkload,
@@ -175,6 +176,51 @@ def test_a_webhook_in_trouble_is_told_and_may_pass() -> None:
         refused = offer(client, executor, a_migration(), [a_helper()], some_settings())  # type: ignore[arg-type]
     assert refused[a_helper().name].passing
     assert refused[a_helper().name].reason is Reason.HELPER_REFUSED
+
+
+TARGET = EnsureClaim("new", "5Gi", "fast", stays=True)
+
+
+class Classes(Answers):
+    """A cluster in which every storage class is read with ``about_classes``."""
+
+    def __init__(self, about_classes: Exception | None, say: Exception | None = None) -> None:
+        super().__init__(say)
+        self.about_classes = about_classes
+
+    def get(self, path: str) -> Json:
+        if self.about_classes is not None:
+            raise self.about_classes
+        return {"metadata": {"name": path}}
+
+
+def refusal_of(client: Answers, claim: EnsureClaim = TARGET) -> Failure | None:
+    with ThreadPoolExecutor(1) as executor:
+        return offer(client, executor, a_migration(), [claim], some_settings()).get(claim.name)  # type: ignore[arg-type]
+
+
+def test_a_claim_of_a_class_that_does_not_exist_is_refused_by_name_before_it_is_offered() -> None:
+    client = Classes(NotThere(404, "not found"))
+    failure = refusal_of(client)
+    assert failure is not None
+    assert failure.reason is Reason.STORAGE_CLASS_NOT_FOUND
+    assert failure.message == "target claim new cannot be made: there is no storage class fast"
+    assert client.asked == []
+
+
+def test_a_class_that_we_may_not_look_at_is_believed_in() -> None:
+    client = Classes(Refused(403, "storageclasses is forbidden"))
+    assert refusal_of(client) is None
+    assert [what for what, _ in client.asked] == ["create (dry) /api/v1/namespaces/ml/persistentvolumeclaims"]
+
+
+def test_what_quota_says_against_a_claim_is_told_with_its_name() -> None:
+    failure = refusal_of(Classes(None, Refused(403, "exceeded quota: storage")))
+    assert failure == Failure(Reason.CLAIM_NOT_MADE, "target claim new cannot be made: exceeded quota: storage")
+    passing = refusal_of(Classes(None, TroubleError(500, "failed calling webhook")))
+    assert passing is not None
+    assert passing.passing
+    assert refusal_of(Classes(None, AlreadyExists("there"))) is None, "somebody was faster: the next look sees it"
 
 
 def test_only_a_holder_of_our_form_is_a_holder() -> None:

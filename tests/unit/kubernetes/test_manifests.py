@@ -12,7 +12,8 @@ from project_migration.backends.kubernetes import manifests
 from project_migration.backends.kubernetes.manifests import dry_run_pod, job, label_value, root_path
 from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
 from project_migration.engine.units import helper_name
-from project_migration.model.document import Helper, Volume
+from project_migration.model.document import Helper
+from project_migration.model.endpoints import Volume
 from project_migration.model.labels import REQUEST, REQUEST_DIGEST
 from project_migration.model.records import Request
 from tests.unit.kubernetes.objects import UID, a_helper, a_migration, some_settings
@@ -248,6 +249,14 @@ def test_a_claim_of_our_own_takes_the_default_class_unless_one_is_named() -> Non
     assert named["spec"]["storageClassName"] == "fast"
 
 
+def test_a_target_that_is_made_says_for_whom_and_outlives_its_migration() -> None:
+    effect = EnsureClaim("new", "5Gi", "fast", ("ReadWriteMany", "ReadWriteOnce"), stays=True)
+    made = manifests.claim(effect, a_migration())
+    assert made["spec"]["accessModes"] == ["ReadWriteMany", "ReadWriteOnce"]
+    assert made["metadata"]["labels"]["migration.mlops.dev/uid"] == UID
+    assert "ownerReferences" not in made["metadata"], "what a team has moved goes with no object of ours"
+
+
 def test_a_helper_whose_name_is_too_long_is_never_made() -> None:
     with pytest.raises(ValueError, match="longer than 63"):
         job(a_helper(name="x" * 64), a_migration(), some_settings())
@@ -313,3 +322,13 @@ def test_a_helper_that_shares_a_workspace_with_privileged_ones_may_write_there_a
 def test_a_program_is_named_by_one_word_or_two(worker: str) -> None:
     with pytest.raises(ValueError, match="not a worker"):
         pod_spec(request=replace(a_helper().request, worker=worker))
+
+
+@pytest.mark.parametrize(("major", "image"), [(None, "ours:1"), (15, "ours:1"), (17, "ours:17"), (18, "ours:18")])
+def test_a_helper_has_the_image_of_the_client_tools_that_it_runs(major: int | None, image: str) -> None:
+    settings = some_settings(helper_postgres_images={17: "ours:17", 18: "ours:18"}).model_copy(
+        update={"helper_image": "ours:1"}
+    )
+    made = job(a_helper(client_major=major), a_migration(), settings)
+    assert made["spec"]["template"]["spec"]["containers"][0]["image"] == image
+    assert dry_run_pod(a_helper(client_major=major), a_migration(), settings)["spec"]["containers"][0]["image"] == image

@@ -47,3 +47,13 @@ def test_service_links_are_warned_of_and_stop_nothing() -> None:
     environ = {**IMAGE, "PROJECT_MIGRATION_OPERATOR_SERVICE_HOST": "10.0.0.1"}
     assert Settings.from_environment(environ).passes == 16
     assert unknown(environ) == ("PROJECT_MIGRATION_OPERATOR_SERVICE_HOST",)
+
+
+def test_images_for_major_versions_are_named_one_by_one() -> None:
+    name = "PROJECT_MIGRATION_HELPER_POSTGRES_IMAGES"
+    images = "17=registry.example:5000/ours@sha256:1, 18=ours:2,"
+    found = Settings.from_environment({**IMAGE, name: images}).helper_postgres_images
+    assert found == {17: "registry.example:5000/ours@sha256:1", 18: "ours:2"}
+    for wrong in ("ours:2", "18", "18=", "9=ours:2", "new=ours:2", "18=ours:2,18=ours:3"):
+        with pytest.raises(SettingsError, match=name):
+            Settings.from_environment({**IMAGE, name: wrong})

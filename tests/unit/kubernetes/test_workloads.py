@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from project_migration.backends.kubernetes.controllers import (
+    Controllers,
     argo_application,
     argo_heals,
     flux_corrects,
@@ -18,6 +19,7 @@ from project_migration.engine.effects import HoldWorkload, ReleaseWorkload
 from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import WorkloadKind
 from project_migration.model.labels import QUIESCED_BY, RECORDED_REPLICAS, RECORDED_SUSPENDED, RELEASED
+from tests.unit.kubernetes.objects import owned_by
 
 WEB = WorkloadRef(WorkloadKind.DEPLOYMENT, "web")
 NIGHTLY = WorkloadRef(WorkloadKind.CRON_JOB, "nightly")
@@ -125,6 +127,18 @@ def test_git_scales_back_only_what_it_names() -> None:
     assert sets_replicas(a_deployment(managedFields=[applied_by("argocd-controller", "replicas")]))
     assert not sets_replicas(a_deployment(managedFields=[applied_by("argocd-controller", "template")]))
     assert sets_replicas(a_deployment())
+
+
+def test_whoever_controls_a_workload_would_scale_it_back() -> None:
+    class Nothing:
+        def items(self, path: str) -> list[Json]:
+            return []
+
+    owned = a_deployment(ownerReferences=[owned_by("mlops.example/v1", "Server", "shop", "u")])
+    nobody: Any = Nothing()
+    found = Controllers(nobody, "ml", "argocd").of(WEB, owned)
+    assert [who for who in found.certain if "Server shop" in who]
+    assert Controllers(nobody, "ml", "argocd").of(WEB, a_deployment()).certain == ()
 
 
 def test_keda_counts_for_what_it_targets_unless_it_is_paused() -> None:

@@ -16,7 +16,8 @@ import pytest
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.engine.effects import HelperSpec, Mount, Rights
 from project_migration.engine.world import HelperFacts, Questions
-from project_migration.model.document import Document, Volume
+from project_migration.model.document import Document
+from project_migration.model.endpoints import Volume
 from project_migration.model.records import Request
 
 REPOSITORY = Path(__file__).parents[3]

@@ -163,7 +163,7 @@ from tests.unit.local_backend.conftest import document, look
 from tests.unit.local_backend.test_helpers import start
 from project_migration.backends.local.backend import LocalBackend
 from project_migration.engine.effects import HelperSpec, Mount, Rights
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import (Volume)
 from project_migration.model.records import Request
 tmp = Path({str(tmp_path)!r})
 backend = LocalBackend(document(tmp / "old", tmp / "new"), tmp / "state", (), home=tmp / "home")

@@ -84,3 +84,17 @@ def test_directories_that_lie_apart_do_not_lock_each_other(open_backend: Open, t
     take(other, "lock of other")
     assert holds(one, "lock of one")
     assert holds(other, "lock of other")
+
+
+def test_what_is_no_directory_is_locked_by_its_name(open_backend: Open, tmp_path: Path) -> None:
+    one, other = open_backend(), open_backend(state="other", target=tmp_path / "new2")
+    take(one, "lock of a database")
+    take(other, "lock of a database")
+    found = lease(other, "lock of a database")
+    assert found is not None
+    assert (found.holder, found.alive) == (one.load(one.key).holder, True)
+    wanted = other.load(other.key)
+    other.save(wanted, wanted.status.model_copy(update={"locks": ("lock of a database",)}))
+    blocker = other.blocker()
+    assert blocker is not None
+    assert blocker.state_dir == one.state.path

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from project_migration.model.crd import root_schema
-from project_migration.model.document import HOST
+from project_migration.model.endpoints import HOST
 from project_migration.model.errors import DocumentError
 from project_migration.model.rules import read_document
 

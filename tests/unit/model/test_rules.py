@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project_migration.model.document import Volume
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import DocumentError
 from project_migration.model.rules import overlap, read_document
 
@@ -50,6 +50,21 @@ def test_a_good_document_is_read_with_its_defaults() -> None:
     assert document.spec.platform == "volumes"
 
 
+def test_a_claim_that_two_pairs_share_is_made_in_one_way() -> None:
+    def pairs(*creates: dict[str, Any] | None) -> dict[str, Any]:
+        found = []
+        for name, create in zip(("one", "two"), creates, strict=True):
+            more = {} if create is None else {"create": create}
+            target = {"claimName": "new", "subPath": name, **more}
+            found.append({"name": name, "source": {"claimName": f"{name}-old"}, "target": target})
+        return with_spec(volumes={"pairs": found})
+
+    for same in (pairs({}, None), pairs({"size": "1Gi"}, {"size": "1Gi"}), pairs(None, {"size": "1Gi"})):
+        read_document(same, local=False)
+    [problem] = refused(pairs({"size": "1Gi"}, {"size": "2Gi"}))
+    assert problem.startswith("spec.volumes.pairs[1].target.create: pairs[0] has claim new made otherwise")
+
+
 @pytest.mark.parametrize(
     ("data", "field", "words"),
     [
@@ -67,7 +82,7 @@ def test_a_good_document_is_read_with_its_defaults() -> None:
         (with_spec(retries=-3), "spec.retries", "greater than or equal to 0"),
         (with_spec(transfer={"bandwidth": "fast"}), "spec.transfer.bandwidth", "'fast'"),
         (with_spec(timeouts={"quiesce": "soon"}), "spec.timeouts.quiesce", "'soon'"),
-        (with_spec(mlflow={}), "spec", "exactly one platform"),
+        (with_spec(cdsw={}), "spec", "exactly one platform"),
         (with_spec(volumes=None), "spec", "exactly one platform"),
         (with_spec(volumes=None, cdsw={}), "spec.cdsw", "NotSupportedYet"),
         (with_spec(workspace=None), "spec.workspace", "name the workspace claim"),
@@ -93,6 +108,23 @@ def test_a_good_document_is_read_with_its_defaults() -> None:
             with_pair(target={"claimName": "new", "cluster": "far"}),
             "spec.volumes.pairs[0].target.cluster",
             "NotSupportedYet",
+        ),
+        (
+            with_pair(source={"claimName": "old", "create": {}}),
+            "spec.volumes.pairs[0].source.create",
+            "there is no such field",
+        ),
+        (
+            with_pair(target={"claimName": "new", "create": {"size": "much"}}),
+            "spec.volumes.pairs[0].target.create.size",
+            "does not have the form",
+        ),
+        (
+            with_pair(
+                target={"claimName": "new", "create": {"accessModes": ["ReadWriteOncePod", "ReadWriteMany"]}},
+            ),
+            "spec.volumes.pairs[0].target.create.accessModes",
+            "goes with no other mode",
         ),
         (with_pair(exclude=["ok", "!"]), "spec.volumes.pairs[0].exclude[1]", "gitignore pattern"),
         (with_pair(include=["a"] * 101), "spec.volumes.pairs[0].include", "100"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from project_migration.model.conditions import End, Summary, with_conditions
-from project_migration.model.quantities import human_bytes, human_seconds, parse_bytes, parse_seconds
+from project_migration.model.quantities import as_quantity, human_bytes, human_seconds, parse_bytes, parse_seconds
 from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Outcome, Progress, Record, Request
 from project_migration.model.status import Status
 
@@ -42,6 +42,21 @@ def a_request(**changes: object) -> Request:
         "params": {"b": 1, "a": [2]},
     }
     return Request(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**60))
+def test_a_quantity_of_bytes_has_room_for_them_and_wastes_less_than_a_mebibyte(count: int) -> None:
+    assert count <= parse_bytes(as_quantity(count)) < count + 2 * 2**20
+
+
+def test_round_sizes_are_said_as_people_say_them() -> None:
+    assert [as_quantity(size) for size in (10 * 2**30, 2 * 2**40, 2**30 + 1, 16 * 2**20, 0)] == [
+        "10Gi",
+        "2Ti",
+        "1025Mi",
+        "16Mi",
+        "1Mi",
+    ]
 
 
 def test_a_request_survives_the_wire_and_its_digest_ignores_attempt_and_mounts() -> None:

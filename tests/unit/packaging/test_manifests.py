@@ -8,12 +8,14 @@ from project_migration.model.rules import read_document
 from tests.unit.packaging.files import BASE, CHART, MANIFESTS, ROOT, template
 
 SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
+#: Annotations for which something is done.
+ASKING = {labels.RETRY, labels.ROLLBACK, labels.RELEASE, labels.EXPIRE}
 CRD = "projectmigrations.migration.mlops.dev.yaml"
 
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.name)
 def test_a_sample_is_a_document_that_the_operator_takes(file):
-    assert read_document(yaml.safe_load(file.read_text()), local=False).spec.volumes
+    assert read_document(yaml.safe_load(file.read_text()), local=False).spec.platform in ("volumes", "mlflow")
 
 
 def test_the_samples_show_a_plan_workloads_and_the_common_fields():
@@ -40,8 +42,10 @@ def test_the_policy_looks_at_fields_and_annotations_that_exist(file):
     spec = document.Spec.model_json_schema(by_alias=True)["properties"]
     assert set(re.findall(r"object\.spec\.(\w+)", text)) <= spec.keys()
     assert set(re.findall(r"object\.spec\.volumes\.(\w+)", text)) == {"pairs", "databases"}
-    assert set(re.findall(r"'(migration\.mlops\.dev/\w+)'", text)) == {labels.RETRY, labels.RELEASE}
+    assert set(re.findall(r"'(migration\.mlops\.dev/\w+)'", text)) == ASKING
     assert set(re.findall(r"== '([A-Z]\w+)'", text)) - {"CREATE"} <= set(document.WorkloadKind)
+    assert set(re.findall(r"object\.spec\.cutover\.(\w+)", text)) == {"at", "mode", "notAfter"}
+    assert set(re.findall(r"cutover\.mode != '(\w+)'", text)) == {document.CutoverMode.AT}
 
 
 def test_argo_cd_is_given_the_health_of_our_kind():

@@ -7,7 +7,8 @@ from typing import Any
 
 from project_migration.engine.effects import SecretMount
 from project_migration.engine.platform import Backing
-from project_migration.model.document import Spec, Volume
+from project_migration.model.document import Spec
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Reason
 from project_migration.model.records import Outcome, Record
 from project_migration.platforms.volumes import databases
@@ -157,3 +158,30 @@ def test_the_way_back_is_a_dump_or_an_empty_database() -> None:
 def test_what_was_begun_can_be_cleared_away_without_a_backup() -> None:
     [work] = databases.clears(a_spec(), Clearing.UNFINISHED)
     assert (work.worker, work.params["what"], work.mounts) == ("postgres.clear", "Unfinished", ())
+
+
+def test_missing_client_tools_are_judged_by_all_images_that_there_are() -> None:
+    def judged(needed: int, found: list[int], images: frozenset[int] = frozenset()) -> list[str]:
+        tools = {"needed": needed, "found": {str(major): "/usr/bin" for major in found}}
+        record = Record("sha256:x", Outcome.SUCCEEDED, facts={"tools": tools})
+        failures = VolumesPlatform().judge_survey(a_spec(), "shop", record, written=False, client_images=images)
+        return [f"{failure.reason} {failure.message}" for failure in failures]
+
+    assert judged(15, [15]) == []
+    assert judged(18, [15], frozenset({18})) == []
+    for images in (frozenset(), frozenset({17})):
+        [message] = judged(18, [15], images)
+        assert message.startswith("ClientToolsMissing shop: the target is PostgreSQL 18")
+        assert "helper.postgresImages names no image for 18" in message
+    assert "found: none" in judged(18, [])[0]
+
+
+def test_one_look_serves_all_databases_of_a_major_version_and_needs_nothing() -> None:
+    more = a_database(name="more", source=an_endpoint("db.a"), target=an_endpoint("db.b"))
+    spec = a_spec(a_database(), more)
+    looks = VolumesPlatform().tool_looks(spec, {"shop": {"targetMajor": 18}, "more": {"targetMajor": 18}, "files": {}})
+    assert [(work.name, work.worker, work.client_major) for work in looks] == [
+        ("client-tools-18", "postgres.client_tools", 18)
+    ]
+    assert (looks[0].mounts, looks[0].secrets, looks[0].network) == ((), (), False)
+    assert VolumesPlatform().tool_looks(spec, {}) == ()

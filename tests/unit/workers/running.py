@@ -32,7 +32,16 @@ NOBODY = 8536 if IS_ROOT else os.geteuid()
 
 MODULES = {
     name: importlib.import_module(f"project_migration.workers.{name}")
-    for name in ("copy_tree", "survey", "manifest", "release", "clear_tree")
+    for name in (
+        "copy_tree",
+        "survey",
+        "manifest",
+        "release",
+        "clear_tree",
+        "report",
+        "mlflow.artifacts.copy",
+        "mlflow.artifacts.verify",
+    )
 }
 WORK = {
     "copy_tree": (("source", "target"), "copy"),
@@ -40,6 +49,9 @@ WORK = {
     "manifest": ((), "prove"),
     "release": (("target",), "release"),
     "clear_tree": (("target",), "clear"),
+    "report": ((), "work"),
+    "mlflow.artifacts.copy": (("source", "target"), "copy"),
+    "mlflow.artifacts.verify": (("source", "target"), "verify"),
 }
 
 

@@ -48,3 +48,14 @@ def test_a_target_that_is_not_there_is_empty(bench: Bench) -> None:
     bench.target.rmdir()
     bench.clear().succeeded()
     bench.clear(look=True).succeeded()
+
+
+def test_a_backup_whose_time_has_come_goes_with_its_directory(bench: Bench) -> None:
+    fill(bench.target, {"files/a": "kept", "shop/manifest.json": "{}", "shop/dump/toc.dat": ""})
+    beside = bench.home / "beside"
+    beside.mkdir()
+    (bench.target / "files/link").symlink_to(beside)
+    bench.clear(ours=True, away=True).succeeded()
+    assert not bench.target.exists()
+    assert beside.exists()
+    bench.clear(ours=True, away=True).succeeded()

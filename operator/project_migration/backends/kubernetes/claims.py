@@ -14,9 +14,11 @@ from project_migration.backends.kubernetes.resources import (
     STORAGE_CLASSES,
     VOLUMES,
     Json,
+    labels_of,
     uid_of,
 )
 from project_migration.engine.world import ClaimFacts, PodFacts
+from project_migration.model.labels import MANAGED_BY, OPERATOR, UID
 from project_migration.model.quantities import parse_bytes
 
 #: Modes in which one node at most can mount the volume.
@@ -41,7 +43,7 @@ class ClaimReader:
         return {
             name: self._facts(namespace, found[name], pods.mounters(name, migration_uid))
             if name in found
-            else ClaimFacts(exists=False)
+            else ClaimFacts(exists=False, mounters=pods.mounters(name, migration_uid))
             for name in sorted(names)
         }
 
@@ -60,6 +62,9 @@ class ClaimReader:
             phase=phase,
             access_modes=modes,
             capacity=quantity((status.get("capacity") or {}).get("storage")),
+            requested=quantity(((spec.get("resources") or {}).get("requests") or {}).get("storage")),
+            storage_class=str(spec.get("storageClassName") or ""),
+            made_for=labels_of(claim).get(UID, "") if labels_of(claim).get(MANAGED_BY) == OPERATOR else "",
             waits_for_consumer=phase == "Pending" and self._waits(namespace, claim),
             nodes=nodes,
             mounters=mounters,

@@ -16,7 +16,8 @@ from pathlib import PurePosixPath
 from project_migration.backends.kubernetes.resources import HOSTNAME, MIGRATIONS, Json
 from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
 from project_migration.engine.world import Migration
-from project_migration.model.document import Compute, Helper, Volume
+from project_migration.model.document import Compute, Helper
+from project_migration.model.endpoints import Volume
 from project_migration.model.labels import (
     MANAGED_BY,
     NAME,
@@ -188,8 +189,8 @@ def owner_reference(migration: Migration) -> Json:
 
 
 def claim(effect: EnsureClaim, migration: Migration) -> Json:
-    """A workspace of our own; it goes with the migration."""
-    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": effect.size}}}
+    """A workspace of our own goes with the migration; a target stays, whatever becomes of the migration."""
+    spec: Json = {"accessModes": list(effect.access_modes), "resources": {"requests": {"storage": effect.size}}}
     if effect.storage_class is not None:
         spec["storageClassName"] = effect.storage_class
     return {
@@ -200,7 +201,7 @@ def claim(effect: EnsureClaim, migration: Migration) -> Json:
             "namespace": migration.key.namespace,
             "labels": {MANAGED_BY: OPERATOR, UID: migration.uid, NAME: label_value(migration.key.name)},
             "annotations": {NAME: migration.key.name},
-            "ownerReferences": [owner_reference(migration)],
+            **({} if effect.stays else {"ownerReferences": [owner_reference(migration)]}),
         },
         "spec": spec,
     }
@@ -273,7 +274,7 @@ def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) ->
     ]
     return {
         "name": CONTAINER,
-        "image": settings.helper_image,
+        "image": _image(spec, settings),
         "imagePullPolicy": settings.helper_pull_policy,
         "command": command(spec.request.worker),
         "args": ["--request", REQUEST_FILE, "--termination-log", TERMINATION_LOG],
@@ -292,6 +293,12 @@ def _container(spec: HelperSpec, mounts: Iterable[Mount], settings: Settings) ->
         },
         "volumeMounts": volume_mounts,
     }
+
+
+def _image(spec: HelperSpec, settings: Settings) -> str:
+    if spec.client_major is None:
+        return settings.helper_image
+    return settings.helper_postgres_images.get(spec.client_major, settings.helper_image)
 
 
 def _resources(helper: Helper) -> Json:
@@ -348,7 +355,7 @@ def _secret_volumes(spec: HelperSpec, mounts: Iterable[Mount], settings: Setting
             "secret": {
                 "secretName": secret.secret,
                 "defaultMode": mode,
-                "items": [{"key": key, "path": file} for key, file in secret.keys],
+                **({"items": [{"key": key, "path": file} for key, file in secret.keys]} if secret.keys else {}),
             },
         }
         for secret in spec.secrets

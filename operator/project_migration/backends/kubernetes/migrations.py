@@ -32,7 +32,18 @@ from project_migration.model.status import Status
 #: Parts of a status that people read and the operator makes anew. What is not here is memory: a status in which that
 #: cannot be read is left alone, because to write it back would be to forget, for instance, replica counts.
 REMADE = frozenset(
-    {"phase", "conditions", "step", "progress", "plan", "result", "failure", "failureReason", "observedGeneration"}
+    {
+        "phase",
+        "conditions",
+        "step",
+        "progress",
+        "plan",
+        "result",
+        "failure",
+        "failureReason",
+        "observedGeneration",
+        "check",
+    }
 )
 
 

@@ -59,6 +59,7 @@ class Observation:
             namespace=self._namespace(namespace) if questions.namespace else NamespaceFacts(),
             denied=self._refusals.of(uid),
             clock_skew=self._client.clock_skew,
+            client_images=frozenset(self._settings.helper_postgres_images),
             queue=self._queue.facts(uid) if questions.queue else None,
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
         )

@@ -32,7 +32,8 @@ from project_migration.engine.effects import (
     volume_key,
 )
 from project_migration.engine.names import Key
-from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Questions, World
+from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Offered, Questions, World
+from project_migration.model import mentions
 from project_migration.model.document import Document
 from project_migration.model.errors import DocumentError, Failure, Gone
 from project_migration.model.status import Status
@@ -110,8 +111,8 @@ class LocalBackend:
         )
         return world.with_refusals(questions, self._refusals)
 
-    def _refusals(self, specs: Sequence[HelperSpec]) -> Mapping[str, Failure]:
-        found = {spec.name: self.helpers.refuse(spec) for spec in specs}
+    def _refusals(self, specs: Sequence[Offered]) -> Mapping[str, Failure]:
+        found = {spec.name: self.helpers.refuse(spec) for spec in specs if isinstance(spec, HelperSpec)}
         return {name: failure for name, failure in found.items() if failure is not None}
 
     def apply(self, migration: Migration, effects: Sequence[Effect]) -> None:  # noqa: ARG002 - as above
@@ -128,7 +129,7 @@ class LocalBackend:
 
     def blocker(self) -> Lease | None:
         """The migration of this machine that writes where this one wants to."""
-        return self.leases.in_the_way()
+        return self.leases.in_the_way(self.state.read().status.locks)
 
     def _apply(self, effect: Effect) -> None:
         match effect:
@@ -153,7 +154,7 @@ class LocalBackend:
 
     def _claim(self, key: str) -> ClaimFacts:
         """A directory. A target may be missing: the copy makes it; a source may not. The workspace is always there."""
-        uses = [use for use in bound.uses(self.document) if volume_key(use.volume) == key]
+        uses = [use for use in mentions.volumes(self.document.spec) if volume_key(use.volume) == key]
         root = self.bindings.root(uses[0].volume) if uses else self.helpers.workspace
         exists = root.is_dir() or all(use.writes for use in uses)
         return ClaimFacts(exists=exists, uid=places.place_of(root).uid)
@@ -165,7 +166,9 @@ class LocalBackend:
         return self.bindings.claims.get(name, self.state.workspace)
 
     def _written(self) -> tuple[places.Place, ...]:
-        written = (use.volume for use in bound.uses(self.document) if use.writes and not use.shared)
+        written = (
+            use.volume for use in mentions.volumes(self.document.spec) if use.writes and use.field != "spec.backup"
+        )
         return tuple(places.place_of(self.bindings.directory(volume)) for volume in written)
 
 

@@ -10,9 +10,10 @@ from typing import NamedTuple, TypeVar
 
 from project_migration.backends.local.places import place_of, real
 from project_migration.engine.names import WorkloadRef
-from project_migration.model.document import Document, Volume, WorkloadKind
+from project_migration.model.document import Document, WorkloadKind
+from project_migration.model.endpoints import Volume
 from project_migration.model.errors import DocumentError
-from project_migration.platforms.volumes.databases import CREDENTIAL_KEYS
+from project_migration.model.mentions import VolumeMention, secrets, volumes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -34,24 +35,6 @@ class Means(NamedTuple):
         if self.how == "none":
             return "none"
         return f"{self.how}/{self.name}" + (f"@{self.directory}" if self.directory else "")
-
-
-class SecretUse(NamedTuple):
-    """A Secret where the document names it, and the key that is wanted of it."""
-
-    field: str
-    name: str
-    key: str
-
-
-class Use(NamedTuple):
-    """A volume where the document names it."""
-
-    field: str
-    volume: Volume
-    writes: bool
-    shared: bool = False
-    """Whether others may write there too: a backup has a directory of its own below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,31 +121,6 @@ def _existing(text: str) -> Path:
     return path
 
 
-def uses(document: Document) -> Iterator[Use]:
-    """Every volume of the document, in its order."""
-    pairs = document.spec.volumes.pairs if document.spec.volumes else ()
-    for position, pair in enumerate(pairs):
-        where = f"spec.volumes.pairs[{position}]"
-        yield Use(f"{where}.source", pair.source, writes=False)
-        yield Use(f"{where}.target", pair.target, writes=True)
-    backup = document.spec.backup
-    if backup is not None and backup.waive is None:
-        place = Volume(claim_name=backup.claim_name, path=backup.path)
-        yield Use("spec.backup", place, writes=True, shared=True)
-
-
-def secret_uses(document: Document) -> Iterator[SecretUse]:
-    """Every key of every Secret that the document names, in its order."""
-    databases = document.spec.volumes.databases if document.spec.volumes else ()
-    for position, database in enumerate(databases):
-        for side, endpoint in (("source", database.source), ("target", database.target)):
-            where = f"spec.volumes.databases[{position}].{side}"
-            for key, _ in CREDENTIAL_KEYS:
-                yield SecretUse(f"{where}.credentialsRef.name", endpoint.credentials_ref.name, key)
-            if endpoint.ca_ref is not None:
-                yield SecretUse(f"{where}.caRef.name", endpoint.ca_ref.name, endpoint.ca_ref.key)
-
-
 def check(
     document: Document, bindings: Bindings, keep_apart: Iterable[Path] = (), *, secrets_are_there: bool = True
 ) -> tuple[str, ...]:
@@ -178,7 +136,7 @@ def check(
 
 
 def _unbound(document: Document, bindings: Bindings) -> Iterator[str]:
-    for use in uses(document):
+    for use in volumes(document.spec):
         name = use.volume.claim_name
         if name and name not in bindings.claims:
             yield (
@@ -196,7 +154,7 @@ def _unbound(document: Document, bindings: Bindings) -> Iterator[str]:
 
 
 def _secrets(document: Document, bindings: Bindings) -> Iterator[str]:
-    for use in secret_uses(document):
+    for use in secrets(document.spec):
         if use.name not in bindings.secrets:
             yield (
                 f"{use.field}: this machine has no Secret {use.name}: say where its keys lie, a file each, with"
@@ -205,15 +163,15 @@ def _secrets(document: Document, bindings: Bindings) -> Iterator[str]:
 
 
 def _keyless(document: Document, bindings: Bindings) -> Iterator[str]:
-    for use in secret_uses(document):
+    for use in secrets(document.spec):
         directory = bindings.secrets.get(use.name)
-        if directory is not None and not (directory / use.key).is_file():
+        if directory is not None and use.key and not (directory / use.key).is_file():
             yield f"--bind secret/{use.name}: {directory} holds no file {use.key} ({use.field})"
 
 
 def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
     """A binding with a misspelt name must not pass in silence."""
-    claims = {use.volume.claim_name for use in uses(document)}
+    claims = {use.volume.claim_name for use in volumes(document.spec)}
     if document.spec.workspace is not None:
         claims.add(document.spec.workspace.claim_name)
     for name in bindings.claims:
@@ -224,19 +182,20 @@ def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
         if ref not in named:
             kind = ref.kind.value.lower()
             yield f"--bind {kind}/{ref.name}: the document lists no {ref} under spec.quiesce.workloads"
-    secrets = {use.name for use in secret_uses(document)}
+    wanted = {use.name for use in secrets(document.spec)}
     for name in bindings.secrets:
-        if name not in secrets:
+        if name not in wanted:
             yield f"--bind secret/{name}: the document names no such Secret"
 
 
 def _overlapping(document: Document, bindings: Bindings, keep_apart: tuple[Path, ...]) -> Iterator[str]:
     """The document's own rules compare names; here links are followed and bind mounts seen through."""
-    placed = [(use, bindings.directory(use.volume)) for use in uses(document)]
+    placed = [(use, bindings.directory(use.volume)) for use in volumes(document.spec)]
     for position, (use, directory) in enumerate(placed):
         place = place_of(directory)
         for other, its_directory in placed[:position]:
-            if (use.writes or other.writes) and place.overlaps(place_of(its_directory)):
+            apart = (use.writes or other.writes) and not _of_one_server(use, other)
+            if apart and place.overlaps(place_of(its_directory)):
                 yield (
                     f"{use.field}: {directory} and {its_directory} ({other.field}) are the same directory or one"
                     " lies inside the other: give places that are apart"
@@ -244,3 +203,9 @@ def _overlapping(document: Document, bindings: Bindings, keep_apart: tuple[Path,
         for own in keep_apart:
             if place_of(own).path.is_relative_to(place.path) and place_of(own).device == place.device:
                 yield (f"{use.field}: {directory} holds the state directory {own}: choose another one with --state DIR")
+
+
+def _of_one_server(one: VolumeMention, other: VolumeMention) -> bool:
+    """A tracking server's database may lie beside its files, and they below the directory of its database."""
+    sides = {use.field.split(".")[2] for use in (one, other) if use.field.startswith("spec.mlflow.")}
+    return (one.shared or other.shared) and len(sides) == 1 and "spec.backup" not in (one.field, other.field)

@@ -115,8 +115,10 @@ class Helpers:
         """A directory of links: nothing of a Secret is ever copied into ours."""
         place = directory / secret.root
         place.mkdir(mode=0o711)
-        for key, file in secret.keys:
-            (place / file).symlink_to(self.bindings.secrets[secret.secret] / key)
+        bound = self.bindings.secrets[secret.secret]
+        keys = secret.keys or tuple((path.name, path.name) for path in bound.iterdir())
+        for key, file in keys:
+            (place / file).symlink_to(bound / key)
         return str(place)
 
     def start(self, name: str, uid: str, version: str) -> None:

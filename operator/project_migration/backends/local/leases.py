@@ -4,12 +4,12 @@ A migration owns its target for as long as its state directory exists, whether o
 killed half-way has left a half-written target. `project-migration forget --state DIR` ends that.
 
 A cluster locks claims, which are the same or not; directories can also lie inside one another. So each lease notes the
-directories it stands for, and one that overlaps counts as taken.
+directories that its migration writes, and one that overlaps counts as taken. A database's lease is told by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,11 @@ class Leases:
                 if lease.holder == self.holder:
                     self._path(lease.name).unlink()
 
-    def in_the_way(self) -> Lease | None:
-        """The lease of another migration, which still exists, on a directory that this one writes."""
+    def in_the_way(self, names: Collection[str] = ()) -> Lease | None:
+        """The lease of another migration, which still exists, on a directory that this one writes, or of that name."""
         for lease in self._all():
-            if lease.holder != self.holder and lease.alive and _overlap(lease.places, self.places):
+            same = lease.name in names or _overlap(lease.places, self.places)
+            if same and lease.holder != self.holder and lease.alive:
                 return lease
         return None
 

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from project_migration.backends.local.files import held, read_json, write_json, write_whole
-from project_migration.model.document import FIXED_AFTER_FIRST_WRITE, Document, Mode
+from project_migration.model.document import FIXED_AFTER_FIRST_WRITE, Document, Mode, fixed_part
 from project_migration.model.errors import Conflict, DocumentError, Gone
 from project_migration.model.status import Status
 
@@ -206,7 +206,7 @@ def forbidden_changes(before: Stored, document: Document, bindings: Sequence[str
     if before.status.first_write_at is None:
         return tuple(problems)
     for name in FIXED_AFTER_FIRST_WRITE:
-        if getattr(old, name) != getattr(new, name):
+        if fixed_part(old, name) != fixed_part(new, name):
             problems.append(
                 f"spec.{name}: cannot change any more: the migration has begun to write"
                 f" ({before.status.first_write_at}); put it back as it was"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from project_migration.engine.clock import stamp
-from project_migration.engine.step import Context, Outcome, View
+from project_migration.engine.step import Context, Outcome, View, finished
 from project_migration.engine.steps.ending import remove_helpers
 from project_migration.engine.windows import in_the_past
 from project_migration.engine.world import Questions
@@ -65,8 +65,10 @@ def missed(context: Context) -> Failure | None:
     not_after = document.spec.cutover.not_after
     if context.now <= not_after:
         return None
-    if in_the_past(context) is not None:
-        return in_the_past(context)
+    over = in_the_past(context)
+    if over is not None:
+        # the first look says so with all else that it finds, unless there is nothing to do at all
+        return over if any(step.id == "preflight" and finished(step) for step in context.status.steps) else None
     message = f"the cut-over had not begun by {stamp(not_after)} (cutover.notAfter); the source was not touched"
     return Failure(Reason.CUTOVER_MISSED, message)
 

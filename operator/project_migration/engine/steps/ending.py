@@ -48,23 +48,31 @@ class CleanUp:
     needs_quiet: bool = False
 
     def ask(self, view: View) -> Questions:
-        return Questions(leases=frozenset(view.status.locks))
+        claims = frozenset(f"claim/{claim.name}" for claim in view.status.claims)
+        return Questions(leases=frozenset(view.status.locks), claims=claims)
 
     def advance(self, context: Context) -> Outcome:
         effects = (*remove_helpers(context), *drop_locks(context))
         if not effects and not context.world.helpers:
-            return Outcome.done(context.status, "nothing is left behind")
+            return Outcome.done(context.status, _what_stays(context) or "nothing is left behind")
         if context.waited(self.id) > STOP_SECONDS:
             names = ", ".join([*sorted(context.world.helpers), *context.status.locks])
             return Outcome.fail(context.status, Failure(Reason.HELPER_STUCK, f"still there: {names}"), effects)
         return Outcome.wait(context.status, "removing helpers and locks", effects, again_in=context.pace.wait / 2)
 
 
-def remove_helpers(context: Context) -> tuple[Effect, ...]:
+def _what_stays(context: Context) -> str:
+    """Claims are never removed: nobody could tell what came there in the meantime."""
+    uid = context.migration.uid
+    made = sorted(key for key, facts in context.world.claims.items() if facts.exists and facts.made_for == uid)
+    return f"{', '.join(made)}, made for this migration, stays" if made else ""
+
+
+def remove_helpers(context: Context, *, needed: frozenset[str] = frozenset()) -> tuple[Effect, ...]:
     return tuple(
         RemoveHelper(facts.name, facts.uid)
         for facts in context.world.helpers.values()
-        if facts.phase is not HelperPhase.ENDING
+        if facts.phase is not HelperPhase.ENDING and facts.name not in needed
     )
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from project_migration.engine.arrival import digests
 from project_migration.engine.clock import stamp
 from project_migration.engine.effects import volume_key
 from project_migration.engine.platform import Backing, UnitWork
 from project_migration.engine.step import Context, Outcome, Verdict, View, with_step
 from project_migration.engine.steps.preflight import backup_place, place_in, places_of, platform_of
-from project_migration.engine.units import first_units, round_of, run_units
+from project_migration.engine.units import Judge, first_units, judge_by_outcome, round_of, run_units
 from project_migration.engine.world import Questions
 from project_migration.model.document import AfterSuccess
 from project_migration.model.errors import Failure, Reason
+from project_migration.model.records import Record
 from project_migration.model.status import (
+    WARNINGS_LIMIT,
     BackupStatus,
     Keeping,
     KeptUnit,
@@ -34,9 +37,19 @@ from project_migration.model.status import (
 
 
 def can_roll_back(status: Status) -> bool:
-    """Whether all that was written to is known to have been kept, or to have been empty."""
-    units = status.backup.units if status.backup else ()
-    return bool(units) and all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in units)
+    """Whether all that was written to is known to have been kept, and still is, or to have been empty."""
+    backup = status.backup
+    if backup is None or not backup.units or backup_is_gone(status):
+        return False
+    return all(unit.keeping not in (Keeping.WAIVED, Keeping.LET_GO) for unit in backup.units)
+
+
+def backup_is_gone(status: Status) -> bool:
+    """Whether something was kept that is not there any more, or not whole."""
+    backup = status.backup
+    if backup is None or not (backup.removing or backup.removed_at):
+        return False
+    return any(unit.keeping is Keeping.KEPT for unit in backup.units)
 
 
 def empty_units(status: Status) -> frozenset[str]:
@@ -74,7 +87,17 @@ class BackUp:
 
     def advance(self, context: Context) -> Outcome:
         works = platform_of(context).backups(context.spec, places_of(context))
-        return _run(context, context.step(self.id), works, nothing="nothing has to be kept")
+        return _run(context, context.step(self.id), works, nothing="nothing has to be kept", judge=_judge_backup)
+
+
+def _judge_backup(unit: str, record: Record) -> tuple[Failure, ...]:
+    """How large a dump becomes is known once it is written: what is full then is the backup, and not the target."""
+    return tuple(
+        Failure(Reason.BACKUP_TOO_SMALL, f"the backup's place has no room left: {failure.message}")
+        if failure.reason is Reason.NO_SPACE_LEFT
+        else failure
+        for failure in judge_by_outcome(unit, record)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +126,8 @@ class ProveBackup:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Takes away what tells this migration's own work on a target from others': a mark, a database's note.
+    """Takes away what tells this migration's own work on a target from others', a mark or a database's note, and leaves
+    word of which document was carried out there.
 
     After the workloads are back: a retry of what failed before would not know its own work any more.
     """
@@ -121,11 +145,33 @@ class Settle:
         settled = _settled(context)
         if settled != context.status:  # before the first mark goes: a rollback would not know any more what is whose
             return Outcome.wait(settled, "", again_in=0.0)
-        marked = (Keeping.EMPTY, Keeping.SETTLED)
-        units = context.status.backup.units if context.status.backup else ()
-        names = frozenset(unit.name for unit in units if unit.keeping in marked)
-        works = platform_of(context).settlements(context.spec, names)
-        return _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        document = context.migration.document
+        works = platform_of(context).settlements(context.spec, digests(document) if document else ())
+        outcome = _run(context, context.step(self.id), works, nothing="nothing is left to settle")
+        if outcome.verdict is Verdict.WAIT:
+            return outcome
+        units = next(step.units for step in outcome.status.steps if step.id == self.id)
+        may_fail = _only_to_be_told(context)
+        if any(unit.state is State.FAILED and unit.name not in may_fail for unit in units):
+            return outcome
+        return Outcome.done(_warned(outcome.status, units), f"{len(units)} unit(s) settled", outcome.effects)
+
+
+def _only_to_be_told(context: Context) -> frozenset[str]:
+    """Units on whose targets nothing of ours is left: only the word of what was carried out is wanting.
+
+    Their users are back, and may keep a helper from mounting what only one pod can mount: that is no failure.
+    """
+    backup = context.status.backup or BackupStatus()
+    released = (unit.name for unit in backup.units if unit.keeping in (Keeping.KEPT, Keeping.WAIVED))
+    return frozenset(released) - platform_of(context).prove_themselves(context.spec)
+
+
+def _warned(status: Status, units: Iterable[UnitStatus]) -> Status:
+    """With a warning for each target that could not take the word of what was carried out there."""
+    untold = (unit for unit in units if unit.counts.get("unmarked") or unit.state is State.FAILED)
+    told = [f"{unit.name}: the target does not say what was carried out there: {unit.message}" for unit in untold]
+    return status.model_copy(update={"warnings": (*status.warnings, *told)[:WARNINGS_LIMIT]})
 
 
 def _settled(context: Context) -> Status:
@@ -266,14 +312,20 @@ def _to_come_back(workload: WorkloadStatus) -> WorkloadStatus:
     return workload.model_copy(update={"state": WorkloadState.DOWN, "after_success": AfterSuccess.RESTORE})
 
 
-def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...], nothing: str = "") -> Outcome:
+def _run(
+    context: Context,
+    step: StepStatus,
+    works: tuple[UnitWork, ...],
+    nothing: str = "",
+    judge: Judge = judge_by_outcome,
+) -> Outcome:
     """As other steps' units, but a failed one ends nothing before the others have ended too."""
     if not works:
         return Outcome.done(context.status, nothing)
     if not step.units:
         begun = step.model_copy(update={"units": first_units(context, works)})
         return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
-    outcome = run_units(context, step, works)
+    outcome = run_units(context, step, works, judge)
     status = with_step(context.status, step.model_copy(update={"units": outcome.units}))
     if not outcome.all_done:
         return Outcome.wait(status, outcome.message, outcome.effects, again_in=outcome.again_in)

@@ -1,4 +1,4 @@
-"""The two steps in which helpers work on the volumes: copy, and the proof that it arrived."""
+"""The steps in which helpers work on both sides: what is arranged before, the copy, the proof that it arrived."""
 
 from __future__ import annotations
 
@@ -16,6 +16,26 @@ from project_migration.engine.units import first_units, run_units
 from project_migration.engine.world import Questions
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import Result, Status, StepStatus, UnitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Arrange:
+    """Lets a platform decide what its copies have to agree on, such as new ids, once nothing changes any more."""
+
+    id: str = "arrange"
+    phase: str = "Arranging"
+    weight: int = 1
+    writes_target: bool = False
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).arrangements(context.spec)
+        if not works:
+            return Outcome.done(context.status, "nothing has to be arranged")
+        return _run(context, context.step(self.id), works)
 
 
 @dataclass(frozen=True, slots=True)

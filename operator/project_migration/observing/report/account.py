@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
+from project_migration.engine import retention
 from project_migration.engine.clock import moment
 from project_migration.engine.itinerary import end_of
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import DatabaseEndpoint, Mode, Side, Volume, Volumes
+from project_migration.model.document import Mode, Side
 from project_migration.model.status import State, Status, StepStatus, UnitStatus, WorkloadState, WorkloadStatus
+from project_migration.observing.report.moved import Moved, moved
 
 #: Kinds of objects, as the copy and the survey count them.
 KINDS = (
@@ -209,21 +210,10 @@ def account(migration: Migration) -> Account:
     return Account(
         migration=migration,
         end=end_of(migration.status),
-        steps=tuple(_lane(step) for step in migration.status.steps),
+        # what is done after the end, days later, is no part of how it went
+        steps=tuple(_lane(step) for step in migration.status.steps if step.id != retention.STEP),
         pairs=tuple(_pairs(migration)),
     )
-
-
-def place_words(volume: Volume) -> str:
-    """``claim data-old, models/`` or ``/srv/old``."""
-    root = f"claim {volume.claim_name}" if volume.claim_name else str(volume.path)
-    return f"{root}, {volume.sub_path}" if volume.sub_path else root
-
-
-def database_words(endpoint: DatabaseEndpoint) -> str:
-    """``postgres db.old:5432/vision``"""
-    server = endpoint.postgres
-    return f"postgres {server.host}:{server.port}/{server.database}"
 
 
 def _lane(step: StepStatus) -> Lane:
@@ -245,38 +235,15 @@ def _lane(step: StepStatus) -> Lane:
 
 def _pairs(migration: Migration) -> Iterator[Pair]:
     document = migration.document
-    if document is None or document.spec.volumes is None:
+    if document is None:
         return
     steps = {step.id: step for step in migration.status.steps}
-    for moved in _moved(document.spec.volumes):
-        found = {name: unit for name, step in steps.items() if (unit := step.unit(moved.name)) is not None}
-        yield _pair(moved, found)
+    for unit in moved(document.spec):
+        found = {name: left for name, step in steps.items() if (left := step.unit(unit.name)) is not None}
+        yield _pair(unit, found)
 
 
-class _Moved(NamedTuple):
-    """What the document says of a pair or a database, in words."""
-
-    name: str
-    source: str
-    target: str
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-
-
-def _moved(volumes: Volumes) -> Iterator[_Moved]:
-    for pair in volumes.pairs:
-        yield _Moved(pair.name, place_words(pair.source), place_words(pair.target), pair.include, pair.exclude)
-    for database in volumes.databases:
-        yield _Moved(
-            database.name,
-            database_words(database.source),
-            database_words(database.target),
-            (*database.schemas.include, *database.tables.include),
-            (*database.schemas.exclude, *database.tables.exclude, *database.exclude_table_data),
-        )
-
-
-def _pair(pair: _Moved, units: Mapping[str, UnitStatus]) -> Pair:
+def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
     """From what its units left: the copy's counts where there are any, else what the survey counted."""
     copied, proved, surveyed = units.get("copy"), units.get("verify"), units.get("preflight")
     counts = next((u.counts for u in (copied, surveyed) if u and u.counts), {})

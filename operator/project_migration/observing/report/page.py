@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import re
 from datetime import datetime
 from importlib import resources
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from project_migration import __version__
 from project_migration.engine.world import Migration
-from project_migration.model.conditions import End
-from project_migration.model.document import Document
+from project_migration.model.conditions import GOOD_ENDS, End
 from project_migration.model.quantities import human_bytes
 from project_migration.observing.report import words
 from project_migration.observing.report.account import Account, account
+from project_migration.observing.report.document_words import document_digest, document_text
+from project_migration.observing.report.proof import OPENING, embedded, proof
 from project_migration.observing.report.timeline import timeline
 
 PACKAGE = "project_migration.observing.report"
@@ -34,15 +32,17 @@ def render(migration: Migration) -> str:
         .render(
             told=told,
             end=str(told.end or "AtWork"),
-            good=told.end in (End.SUCCEEDED, End.PLANNED),
+            good=told.end in GOOD_ENDS,
             headline=words.headline(told),
             target_sentence=words.target_sentence(told),
+            kept=" ".join(words.backup_sentences(told)),
             tiles=tiles(told),
             timeline=timeline(told),
             document=document_text(migration.document),
             document_digest=document_digest(migration.document),
             version=__version__,
             style=Markup(resources.files(PACKAGE).joinpath("page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+            data=Markup(f"{OPENING}{embedded(proof(told))}</script>"),  # noqa: S704 - escaped for where it stands
             words=words,
         )
     )
@@ -76,25 +76,6 @@ def _moved(told: Account) -> str:
     if told.end is End.SUCCEEDED:
         return "moved"
     return "copied before it ended" if told.end and told.status.first_write_at else "found on the source"
-
-
-def document_text(document: Document | None) -> str:
-    """As YAML, without what the document leaves to the defaults."""
-    if document is None:
-        return ""
-    data = document.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    head = {"apiVersion": document.api_version, "kind": document.kind}
-    text: str = yaml.safe_dump({**head, **data}, sort_keys=False, allow_unicode=True, width=100)
-    return text
-
-
-def document_digest(document: Document | None) -> str:
-    """sha256 of the document with all defaults, as JSON with sorted keys: equal documents have equal digests."""
-    if document is None:
-        return ""
-    data = document.model_dump(mode="json", by_alias=True, exclude_none=True)
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def kind_words(kind: str) -> str:

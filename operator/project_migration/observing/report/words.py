@@ -7,27 +7,28 @@ from collections.abc import Iterator
 from project_migration.model.conditions import End
 from project_migration.model.document import Workload, WorkloadKind
 from project_migration.model.quantities import human_bytes, human_seconds
-from project_migration.model.status import WorkloadState, WorkloadStatus
+from project_migration.model.status import Keeping, WorkloadState, WorkloadStatus
 from project_migration.observing.report.account import Account, Named, Pair
+
+#: How it stands with a migration that did not fail, after its name.
+ENDINGS = {
+    End.SUCCEEDED: "has arrived, and was proved equal to its source.",
+    End.PLANNED: "can be migrated: nothing stands against it, and nothing was changed.",
+    End.ALREADY_MIGRATED: "was carried out before, as its targets say: nothing was changed.",
+    End.CANCELLED: "was cancelled.",
+    End.UNDONE: "was taken back: the target is as it was before.",
+}
 
 
 def headline(told: Account) -> str:
     """One sentence: how it stands."""
-    match told.end:
-        case End.SUCCEEDED:
-            return f"{told.name} has arrived, and was proved equal to its source."
-        case End.PLANNED:
-            return f"{told.name} can be migrated: nothing stands against it, and nothing was changed."
-        case End.CANCELLED:
-            return f"{told.name} was cancelled."
-        case End.UNDONE:
-            return f"{told.name} was taken back: the target is as it was before."
-        case End.FAILED:
-            step = told.failed_step
-            where = f" in {step_words(step.name)}" if step else ""
-            return f"{told.name} failed{where}: {told.status.failure_reason}"
-        case None:
-            return f"{told.name} is at work: {told.status.phase}"
+    if told.end is None:
+        return f"{told.name} is at work: {told.status.phase}"
+    if told.end is not End.FAILED:
+        return f"{told.name} {ENDINGS[told.end]}"
+    step = told.failed_step
+    where = f" in {step_words(step.name)}" if step else ""
+    return f"{told.name} failed{where}: {told.status.failure_reason}"
 
 
 def whole_seconds(seconds: float) -> str:
@@ -98,6 +99,36 @@ def target_sentence(told: Account) -> str:
     return f"The target was written to since {told.status.first_write_at}; the source was only read."
 
 
+def backup_sentences(told: Account) -> Iterator[str]:
+    """Where what the target held is kept, and for how long."""
+    backup = told.status.backup
+    if (
+        backup is None
+        or not backup.claim
+        or (backup.units and not any(u.keeping is Keeping.KEPT for u in backup.units))
+    ):
+        return
+    where = f"What the target held is kept in {backup.claim}, below {backup.path},"
+    if backup.removed_at:
+        yield f"The backup of what the target held was removed at {backup.removed_at}."
+    elif backup.removing:
+        yield "The backup of what the target held is being removed."
+    elif backup.kept_until:
+        yield f"{where} until {backup.kept_until}."
+    elif backup.units:
+        yield f"{where} until a person removes it."
+
+
+def made_sentences(told: Account) -> Iterator[str]:
+    """Claims that were made for a migration that did not arrive: nobody but a person removes them."""
+    if told.end not in (End.FAILED, End.CANCELLED, End.UNDONE):
+        return
+    empty = ", empty" if told.status.first_write_at is None else ""
+    for claim in told.status.claims:
+        if claim.uid:
+            yield f"Claim {claim.name} was made for this migration and stays{empty}."
+
+
 def workload_sentences(told: Account) -> Iterator[str]:
     for state in WorkloadState:
         names = [workload_words(w) for w in told.status.workloads if w.state is state]
@@ -118,6 +149,11 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
             yield f"{pair.name}: {pair_sentence(pair)}"
         if told.status.result is not None:
             yield f"Proof: {told.status.result.digest}"
+    elif told.end is End.ALREADY_MIGRATED:
+        yield "To have it carried out again, give a new text in spec.force."
+    yield from backup_sentences(told)
+    yield from (f"Refused: {refusal.message}" for refusal in told.status.refused)
+    yield from made_sentences(told)
     yield from (f"Warning: {words}" for words in told.status.warnings)
     for pair in told.pairs:
         for found in pair.left_out:
@@ -125,5 +161,8 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
             where = f" (all of them: {path})" if found.whole_list else ""
             yield f"{pair.name}: {left_out_sentence(found)}{where}"
     yield from workload_sentences(told)
+    check = told.status.check
+    if check is not None and check.at is not None:
+        yield f"Looked at again at {check.at}: {check.message}"
     if told.seconds is not None:
         yield f"It took {whole_seconds(told.seconds)}."

@@ -5,15 +5,17 @@ A helper reads the Secrets of the sides that it talks to, and no others. What go
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
-from project_migration.engine.platform import Backing, UnitWork
-from project_migration.model.document import Database, DatabaseEndpoint, NameFilter, Side, Spec
+from project_migration.engine.platform import CLIENT_TOOLS_UNIT, TARGET_MAJOR, Backing, UnitWork
+from project_migration.model.database_rules import database_place
+from project_migration.model.document import Database, NameFilter, Side, Spec
+from project_migration.model.endpoints import DatabaseEndpoint, Volume
 from project_migration.model.errors import Failure, Reason
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 
 CREDENTIAL_KEYS = (("username", "username"), ("password", "password"))
 
@@ -39,6 +41,11 @@ class Clearing(StrEnum):
 
 def of(spec: Spec) -> tuple[Database, ...]:
     return spec.volumes.databases if spec.volumes is not None else ()
+
+
+def targets(spec: Spec) -> tuple[str, ...]:
+    """``postgres/db.new:5432/vision`` for each: the host in lower case, the port always given."""
+    return tuple(f"postgres/{database_place(database.target)}" for database in of(spec))
 
 
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:
@@ -69,7 +76,33 @@ def verifications(spec: Spec) -> tuple[UnitWork, ...]:
     )
 
 
-def judge(unit: str, record: Record) -> tuple[Failure, ...]:
+def checks(spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+    """Of targets alone, against what their verifications wrote down."""
+    return tuple(
+        _target_only(
+            database,
+            "check",
+            {
+                **_choices(database),
+                "workers": spec.transfer.workers,
+                "against": {"manifest": proved_manifest("verify", database.name, "target"), "digest": digest},
+            },
+        )
+        for database in of(spec)
+        if (digest := digests.get(database.name))
+    )
+
+
+def tool_looks(units: Iterable[str], surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+    """One for each major version among the targets of these units; it talks to no server."""
+    majors = {surveyed.get(unit, {}).get(TARGET_MAJOR, 0) for unit in units} - {0}
+    return tuple(
+        UnitWork(f"{CLIENT_TOOLS_UNIT}{major}", "postgres.client_tools", (), {"major": major}, client_major=major)
+        for major in sorted(majors)
+    )
+
+
+def judge(unit: str, record: Record, client_images: frozenset[int] = frozenset()) -> tuple[Failure, ...]:
     """Everything that a survey found to stand in the way; it succeeds when the look was taken, whatever it saw."""
     if not record.succeeded:
         return (Failure(_reason(record.reason), f"{unit}: {record.message}", record.passing),)
@@ -79,31 +112,47 @@ def judge(unit: str, record: Record) -> tuple[Failure, ...]:
     more = int(problems.get("count", 0)) - len(failures)
     if failures and more > 0:
         failures.append(Failure(failures[-1].reason, f"{unit}: and {more} more"))
-    return tuple(failures)
+    return (*failures, *_lacking_tools(unit, record, client_images))
+
+
+def _lacking_tools(unit: str, record: Record, client_images: frozenset[int]) -> tuple[Failure, ...]:
+    """A survey runs in the helper image; where another is named for the target's version, that one is looked into."""
+    facts = record.facts.get("tools", {})
+    needed, found = facts.get("needed"), {int(major) for major in facts.get("found", ())}
+    if needed is None or needed in found | client_images:
+        return ()
+    there = ", ".join(map(str, sorted(found))) or "none"
+    message = (
+        f"{unit}: the target is PostgreSQL {needed}, and helpers have no client tools of that major version (found:"
+        f" {there}); helper.postgresImages names no image for {needed}"
+    )
+    return (Failure(Reason.CLIENT_TOOLS_MISSING, message),)
 
 
 def backups(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     """Dumps of the targets that are about to be replaced; the others were proved empty. A dump reads itself back."""
     places = {backing.unit: backing.place for backing in backings}
     return tuple(
-        _target_only(
-            database,
-            "dump",
-            {"side": "target", "name": database.name, "workers": spec.transfer.workers},
-            Mount(BACKUP, place, read_only=False),
-        )
+        backup_of(spec, database, place)
         for database in of(spec)
         if database.replace and (place := places.get(database.name)) is not None
     )
 
 
+def backup_of(spec: Spec, database: Database, place: Volume) -> UnitWork:
+    params = {"side": "target", "name": database.name, "workers": spec.transfer.workers}
+    return _target_only(database, "dump", params, Mount(BACKUP, place, read_only=False))
+
+
 def restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     """The way back: from its dump, or to the empty database that it was. Each proves itself what it has done."""
     by_name = {backing.unit: backing for backing in backings}
-    return tuple(_restore(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name)
+    return tuple(
+        restore_of(spec, database, by_name[database.name]) for database in of(spec) if database.name in by_name
+    )
 
 
-def _restore(spec: Spec, database: Database, backing: Backing) -> UnitWork:
+def restore_of(spec: Spec, database: Database, backing: Backing) -> UnitWork:
     if backing.place is None:
         return _target_only(database, "clear", {"what": str(Clearing.EVERYTHING)})
     return _target_only(
@@ -120,8 +169,14 @@ def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, .
     return tuple(work for work in clears(spec, Clearing.NOTE) if work.name in kept)
 
 
-def clears(spec: Spec, what: Clearing) -> tuple[UnitWork, ...]:
-    return tuple(_target_only(database, "clear", {"what": str(what)}) for database in of(spec))
+def clears(spec: Spec, what: Clearing, arrived: Sequence[str] = ()) -> tuple[UnitWork, ...]:
+    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
+    return tuple(_target_only(database, "clear", params) for database in of(spec))
+
+
+def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+    """The note of whose work it was gives way to the word of which document was carried out."""
+    return clears(spec, Clearing.NOTE, arrived)
 
 
 def _both_sides(database: Database, worker: str, params: Params) -> UnitWork:
@@ -132,6 +187,7 @@ def _both_sides(database: Database, worker: str, params: Params) -> UnitWork:
         params={"source": _server(database.source), "target": _server(database.target), **params},
         secrets=(*_secrets(Side.SOURCE, database.source), *_secrets(Side.TARGET, database.target)),
         network=True,
+        client_tools=worker != "survey",
     )
 
 
@@ -143,6 +199,7 @@ def _target_only(database: Database, worker: str, params: Params, *mounts: Mount
         params={"target": _server(database.target), **params},
         secrets=_secrets(Side.TARGET, database.target),
         network=True,
+        client_tools=True,
     )
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from project_migration.engine.effects import Mount
 from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork
-from project_migration.model.document import OwnershipMode, Spec, Volume, VolumePair
+from project_migration.model.document import OwnershipMode, Spec, VolumePair
+from project_migration.model.endpoints import Volume
 
 
 def surveys(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     return tuple(
-        UnitWork(f"{BACKUP_UNIT}{pair.name}", "survey", _mounts(pair.target, place, write=True), _as_it_is(spec))
+        UnitWork(f"{BACKUP_UNIT}{pair.name}", "survey", _mounts(pair.target, place, write=True), as_it_is(spec))
         for pair, place in _kept(pairs, backings)
     )
 
@@ -60,13 +61,13 @@ def restore_proofs(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[B
     return (*back, *cleared)
 
 
-def settlements(spec: Spec, pairs: Sequence[VolumePair]) -> tuple[UnitWork, ...]:
+def settlements(spec: Spec, pairs: Sequence[VolumePair], arrived: Sequence[str]) -> tuple[UnitWork, ...]:
     return tuple(
         UnitWork(
             pair.name,
             "release",
             (Mount("target", pair.target, read_only=False),),
-            {"workers": spec.transfer.workers},
+            {"workers": spec.transfer.workers, "arrived": list(arrived)},
         )
         for pair in pairs
     )
@@ -91,7 +92,7 @@ def _mounts(source: Volume, target: Volume, *, write: bool) -> tuple[Mount, ...]
     return (Mount("source", source, read_only=True), Mount("target", target, read_only=not write))
 
 
-def _as_it_is(spec: Spec) -> Mapping[str, Any]:
+def as_it_is(spec: Spec) -> Mapping[str, Any]:
     """With all its owners where helpers may give them; else whose the helper is."""
     helper = spec.ownership.mode is OwnershipMode.HELPER
     mode = OwnershipMode.HELPER if helper else OwnershipMode.PRESERVE
@@ -101,11 +102,11 @@ def _as_it_is(spec: Spec) -> Mapping[str, Any]:
 
 def _copy(spec: Spec) -> Mapping[str, Any]:
     # what came to the other side since an earlier attempt goes; nothing of ours stays on either side
-    return {**_as_it_is(spec), "workers": spec.transfer.workers, "delete": True, "release": True}
+    return {**as_it_is(spec), "workers": spec.transfer.workers, "delete": True, "release": True}
 
 
 def _proof(spec: Spec) -> Mapping[str, Any]:
-    return {**_as_it_is(spec), "workers": spec.transfer.workers, "verify": "Checksum", "delete": True}
+    return {**as_it_is(spec), "workers": spec.transfer.workers, "verify": "Checksum", "delete": True}
 
 
 def _clear(spec: Spec, backing: Backing) -> Mapping[str, Any]:

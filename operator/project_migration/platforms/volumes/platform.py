@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from project_migration.engine.effects import Mount
-from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
 from project_migration.model.quantities import parse_bytes
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.judgement import judge, judge_backup
 
@@ -25,15 +26,26 @@ class VolumesPlatform:
             for pair in _pairs(spec)
             for use in (
                 VolumeUse(pair.name, Side.SOURCE, pair.source),
-                VolumeUse(pair.name, Side.TARGET, pair.target),
+                VolumeUse(pair.name, Side.TARGET, pair.target, pair.target.create),
             )
         )
+
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        return databases.targets(spec)
 
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
-    def surveys(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
-        return (*_surveys(spec), *databases.surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
+    def adds_only(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
+
+    def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        return ()
+
+    def surveys(
+        self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
+    ) -> tuple[UnitWork, ...]:
+        return (*_surveys(spec, unmade), *databases.surveys(spec), *keeping.surveys(spec, _pairs(spec), backings))
 
     def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return (*keeping.backups(spec, _pairs(spec), backings), *databases.backups(spec, backings))
@@ -47,18 +59,24 @@ class VolumesPlatform:
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         return (*keeping.restore_proofs(spec, _pairs(spec), backings), *databases.after_restores(spec, backings))
 
-    def settlements(self, spec: Spec, empty: frozenset[str]) -> tuple[UnitWork, ...]:
-        marked = tuple(pair for pair in _pairs(spec) if pair.name in empty)
-        return (*keeping.settlements(spec, marked), *databases.clears(spec, databases.Clearing.NOTE))
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+        return (*keeping.settlements(spec, _pairs(spec), arrived), *databases.settlements(spec, arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
 
-    def judge_survey(self, spec: Spec, unit: str, record: Record, *, written: bool) -> tuple[Failure, ...]:
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        return databases.tool_looks((database.name for database in databases.of(spec)), surveyed)
+
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
+        if unit.startswith(CLIENT_TOOLS_UNIT):
+            return judge_by_outcome(unit, record)
         if unit.startswith(BACKUP_UNIT):
             return judge_backup(spec, unit, record)
         if any(database.name == unit for database in databases.of(spec)):
-            return databases.judge(unit, record)
+            return databases.judge(unit, record, client_images)
         return judge(spec, unit, record, written=written)
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
@@ -100,11 +118,30 @@ class VolumesPlatform:
         )
         return pairs + databases.verifications(spec)
 
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        pairs = tuple(
+            UnitWork(
+                pair.name,
+                "manifest",
+                (Mount("target", pair.target, read_only=True),),
+                {
+                    **_common(spec, pair),
+                    "workers": spec.transfer.workers,
+                    "verify": str(spec.transfer.verify),
+                    "rootsToRead": ["target"],
+                    "against": {"manifest": proved_manifest("verify", pair.name, "target"), "digest": digest},
+                },
+            )
+            for pair in _pairs(spec)
+            if (digest := digests.get(pair.name))
+        )
+        return pairs + databases.checks(spec, digests)
 
-def _surveys(spec: Spec) -> tuple[UnitWork, ...]:
+
+def _surveys(spec: Spec, unmade: frozenset[str]) -> tuple[UnitWork, ...]:
     return tuple(
         # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
-        UnitWork(pair.name, "survey", _mounts(pair, write=True), _common(spec, pair))
+        UnitWork(pair.name, "survey", _mounts(pair, write=True)[: 1 if pair.name in unmade else 2], _common(spec, pair))
         for pair in _pairs(spec)
     )
 

@@ -3,6 +3,13 @@
 ``.project-migration/`` in the target's root holds ``lock`` and ``owner.json``::
 
     {"uid": "…", "name": "vision", "namespace": "ml", "started": "2026-01-01T00:00:00Z", "finished": false}
+
+When a migration has succeeded, ``arrived.json`` is left in their place. It says which document was carried out there,
+so that the same one, applied again, does not write over what users have done since::
+
+    {"uid": "…", "name": "vision", "namespace": "ml", "at": "2026-01-01T00:10:00Z", "document": ["sha256:…"]}
+
+It counts for nothing beside an ``owner.json``, and goes with the first write of whoever comes next.
 """
 
 from __future__ import annotations
@@ -12,8 +19,9 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from project_migration.model.records import Request
@@ -22,7 +30,11 @@ from project_migration.workers.reserved import MARK
 
 _LOCK = "lock"
 _OWNER = "owner.json"
+_ARRIVED = "arrived.json"
 _STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+#: What we write is some hundred bytes; anything larger is not ours.
+_LARGEST = 65536
 
 #: Errors of flock(2) on file systems that have no locks. The operator's lease keeps copies apart there.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
@@ -68,6 +80,37 @@ def read_owner(root: int) -> Owner | None:
         os.close(mark)
 
 
+def is_work(root: int) -> bool:
+    """Whether a target carries a mark of work, of whomever; not only the word of what was completed there."""
+    try:
+        mark = os.open(MARK, _STEP, dir_fd=root)
+    except FileNotFoundError:
+        return False
+    try:
+        return any(name != _ARRIVED for name in os.listdir(mark))
+    finally:
+        os.close(mark)
+
+
+def read_arrived(root: int) -> tuple[str, ...]:
+    """The digests of the document that was carried out on a target; none where that is not known, or not so now."""
+    try:
+        mark = os.open(MARK, _STEP, dir_fd=root)
+    except OSError:
+        return ()
+    try:
+        if _OWNER in os.listdir(mark):
+            return ()
+        descriptor = os.open(_ARRIVED, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=mark)
+        with os.fdopen(descriptor, encoding="utf-8") as stream:
+            found = json.loads(stream.read(_LARGEST))["document"]
+        return tuple(str(digest) for digest in found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    finally:
+        os.close(mark)
+
+
 class Mark:
     """The mark in one target, held under its lock."""
 
@@ -78,36 +121,61 @@ class Mark:
         self.locked = locked
 
     def write(self, owner: Owner) -> None:
-        """Leaves the mark as it is when it says so already."""
+        """Leaves the mark as it is when it says so already. What was completed before is no more what lies here."""
+        self._own(owner)
+        with self._opened() as mark, contextlib.suppress(FileNotFoundError):
+            os.unlink(_ARRIVED, dir_fd=mark)
+
+    def _own(self, owner: Owner) -> None:
         found = read_owner(self._root)
         if found is not None and (found.uid, found.finished) == (owner.uid, owner.finished):
             return
         if found is not None and found.uid == owner.uid:
             owner = Owner(owner.uid, owner.name, owner.namespace, found.started, owner.finished)
-        mark = os.open(MARK, _STEP, dir_fd=self._root)
-        try:
-            half = f"{_OWNER}.new"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(half, flags, 0o644, dir_fd=mark)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                json.dump(asdict(owner), stream)
-                stream.flush()
-                os.fsync(descriptor)
-            os.rename(half, _OWNER, src_dir_fd=mark, dst_dir_fd=mark)
-        finally:
-            os.close(mark)
+        self._put(_OWNER, asdict(owner))
 
-    def remove(self) -> None:
-        """Takes the mark away. The lock goes last, while it is held."""
-        mark = os.open(MARK, _STEP, dir_fd=self._root)
-        try:
+    def say_arrived(self, request: Request, document: Sequence[str]) -> None:
+        """Writes down which document was carried out here; it counts once the mark of work is gone.
+
+        Who may write to the target may do so here as well: the next migration's helper may be another user.
+        """
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        whose = {"uid": request.migration_uid, "name": request.migration_name, "namespace": request.namespace}
+        self._put(_ARRIVED, {**whose, "at": at, "document": list(document)})
+        status = os.fstat(self._root)
+        with self._opened() as mark, contextlib.suppress(PermissionError):
+            os.fchmod(mark, stat.S_IMODE(status.st_mode) & 0o2777 | 0o700)
+            os.fchown(mark, status.st_uid, status.st_gid)
+
+    def remove(self, *, keep: Collection[str] = ()) -> None:
+        """Takes the mark away, or what of it is not to be kept. The lock goes last, while it is held."""
+        with self._opened() as mark:
             for name in os.listdir(mark):
-                if name != _LOCK:
+                if name not in (_LOCK, *keep):
                     os.unlink(name, dir_fd=mark)
             os.unlink(_LOCK, dir_fd=mark)
+            os.fsync(mark)
+        if not keep:
+            os.rmdir(MARK, dir_fd=self._root)
+
+    def _put(self, name: str, data: Mapping[str, object]) -> None:
+        half = f"{name}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._opened() as mark:
+            descriptor = os.open(half, flags, 0o644, dir_fd=mark)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                json.dump(data, stream)
+                stream.flush()
+                os.fsync(descriptor)
+            os.rename(half, name, src_dir_fd=mark, dst_dir_fd=mark)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        mark = os.open(MARK, _STEP, dir_fd=self._root)
+        try:
+            yield mark
         finally:
             os.close(mark)
-        os.rmdir(MARK, dir_fd=self._root)
 
     def granularity(self) -> int:
         """Nanoseconds to which this file system cuts the times of files, tried on the lock file."""
@@ -119,10 +187,13 @@ class Mark:
         )
 
 
-def lift(mark: Mark, root: int) -> None:
-    """Takes the mark off a target that is whole, and leaves no trace of that in its root's times."""
+def lift(mark: Mark, root: int, *, arrived: bool = False) -> None:
+    """Takes the mark off a target that is whole, and leaves no trace of that in its root's times.
+
+    ``arrived``: the word of what was completed here stays.
+    """
     before = os.fstat(root)
-    mark.remove()
+    mark.remove(keep=(_ARRIVED,) if arrived else ())
     with contextlib.suppress(PermissionError):  # a volume's root may be somebody else's: its times are too
         os.utime(root, ns=(before.st_atime_ns, before.st_mtime_ns))
     os.fsync(root)

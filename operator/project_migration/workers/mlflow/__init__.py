@@ -1,1 +1,1 @@
-"""Programs inside helpers that move MLflow tracking servers."""
+"""MLflow tracking servers: their databases, their addresses, their files."""

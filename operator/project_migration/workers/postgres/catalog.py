@@ -11,8 +11,11 @@ from typing import Any
 
 from project_migration.workers.postgres.session import Connection, quoted, rows, run, value
 
-#: Schemas of the server itself and of other sessions.
-SYSTEM = "(n.nspname ~ '^pg_' OR n.nspname IN ('information_schema', '_project_migration'))"
+#: The schema that says whose work a target holds, or which document was carried out there: no part of what is moved.
+OURS = "_project_migration"
+
+#: Schemas of the server itself and of other sessions, and ours.
+SYSTEM = f"(n.nspname ~ '^pg_' OR n.nspname IN ('information_schema', '{OURS}'))"
 NOT_OF_EXTENSION = (
     "NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.classid = '{catalog}'::pg_catalog.regclass"
     " AND d.objid = {oid} AND d.deptype = 'e')"

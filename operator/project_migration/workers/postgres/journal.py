@@ -7,6 +7,9 @@ belongs to the same migration makes the database empty again, back to that state
 so at once. The database keeps its own owner, settings, privileges and connections, which a database loaded aside and
 renamed would lose, and the only right that is needed is CREATE.
 
+When all is proved the note gives way to a comment on the empty schema: which document was carried out here. The same
+one, applied again, is known by it. It goes with the first write of whoever comes next, and is never dumped or copied.
+
 Locks are advisory and belong to sessions: they are gone with the worker, even after ``kill -9``. The writer's is
 exclusive. Each of its sessions holds the crew's lock as well, shared; a later writer takes that one exclusively, and
 ends the sessions that a dead worker left behind, before it looks at anything.
@@ -16,11 +19,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Identifier, Literal
 
 from project_migration.workers import reasons
 from project_migration.workers.postgres import clearing, failures
@@ -33,6 +37,11 @@ WORKING, COMPLETE = "working", "complete"
 #: The two numbers of an advisory lock: ours, and which of ours.
 LOCK_CLASS, WRITER, CREW = 0x504D6967, 1, 2
 CREW_SECONDS = 30.0
+
+_ARRIVED = """
+SELECT pg_catalog.obj_description(n.oid, 'pg_namespace') FROM pg_catalog.pg_namespace AS n
+ WHERE n.nspname = '_project_migration'
+"""
 
 _TABLE = f"""
 CREATE TABLE {SCHEMA}.journal (
@@ -163,6 +172,8 @@ def _note(session: Connection, migration: str, request: str) -> Entry:
     extensions = tuple(row[0] for row in rows(session, "SELECT extname FROM pg_catalog.pg_extension"))
     restore = _schema_statements(session, (*schemas, "public"))
     with session.transaction():
+        if read_arrived(session):
+            run(session, f"DROP SCHEMA {SCHEMA}")
         run(session, f"CREATE SCHEMA {SCHEMA}")
         run(session, _TABLE)
         statement = f"INSERT INTO {SCHEMA}.journal VALUES (%s, %s, %s, default, %s, %s, %s)"  # noqa: S608
@@ -202,3 +213,24 @@ def complete(session: Connection, counts: Mapping[str, int]) -> None:
 
 def remove(session: Connection) -> None:
     run(session, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+
+def settle(session: Connection, document: Sequence[str], migration: str) -> None:
+    """The note gives way to the word of which document was carried out here, in one transaction."""
+    with session.transaction():
+        remove(session)
+        if document:
+            run(session, f"CREATE SCHEMA {SCHEMA}")
+            told = json.dumps({"document": list(document), "migration": migration})
+            session.execute(SQL("COMMENT ON SCHEMA {} IS {}").format(Identifier(SCHEMA), Literal(told)))
+
+
+def read_arrived(session: Connection) -> tuple[str, ...]:
+    """The digests of the document that was carried out here; none where that is not known, or not so now."""
+    if read(session) is not None:
+        return ()
+    try:
+        found = json.loads(value(session, _ARRIVED) or "{}").get("document", ())
+        return tuple(str(digest) for digest in found)
+    except (ValueError, TypeError, AttributeError):
+        return ()

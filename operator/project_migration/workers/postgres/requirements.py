@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from project_migration.workers import reasons
-from project_migration.workers.postgres import catalog, failures, reading, tools
+from project_migration.workers.postgres import catalog, failures, reading
 from project_migration.workers.postgres.session import Connection, major, rows, value
 
 KEEP, DROP = "Keep", "Drop"
@@ -123,10 +123,6 @@ def _versions(source: Connection, target: Connection) -> Iterator[failures.Refus
     if major(target) < major(source):
         message = f"the target is PostgreSQL {major(target)}, older than the source's {major(source)}"
         yield failures.Refused(failures.TARGET_OLDER, message)
-    try:
-        tools.find(major(target))
-    except failures.Refused as refused:
-        yield refused
 
 
 def _locales(source: Connection, target: Connection, choices: Choices) -> Iterator[failures.Refused]:

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from project_migration.workers.harness import WrongRequest
-from project_migration.workers.postgres.catalog import SYSTEM
+from project_migration.workers.postgres.catalog import OURS, SYSTEM
 from project_migration.workers.postgres.session import Connection, quoted, rows
 
 
@@ -66,7 +66,7 @@ class LeftOut:
     @property
     def dump_options(self) -> tuple[str, ...]:
         """For pg_dump: a quoted name is a pattern that matches itself only (manual, psql, "Patterns")."""
-        schemas = (f"--exclude-schema={quoted(schema)}" for schema in self.schemas)
+        schemas = (f"--exclude-schema={quoted(schema)}" for schema in (OURS, *self.schemas))
         return (*schemas, *(f"--exclude-table={quoted(schema, name)}" for _, schema, name in self.relations))
 
 

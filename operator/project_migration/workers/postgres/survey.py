@@ -6,9 +6,11 @@ The record succeeds when the look was taken, whatever it saw. Facts::
              rows, sequences, largeObjects, views, materializedViews, foreignTables, partitionedTables, unloggedTables,
              publications, subscriptions, eventTriggers, securedTables, tablespaces, connections, extensions,
              largest: [[name, bytes]], settings}
-    target: {the same, empty, objects, mark: {state, ours}, missingRoles, missingExtensions}
+    target: {the same, empty, objects, mark: {state, ours}, arrived, missingRoles, missingExtensions}
     problems: {found: [{reason, message, passing}], count}
-    tools: {needed, found: {"18": directory}}
+    tools: {needed, found: {"18": directory}}, here; another helper may have another image, so it is no problem yet
+
+Counts: ``targetMajor`` among them, the target's major version, once both servers answered.
 """
 
 from __future__ import annotations
@@ -93,6 +95,8 @@ def work(job: Job) -> Record:
     source_facts = facts["source"]
     job.tell(Progress(0, source_facts.get("bytes", 0), 0, source_facts.get("tables", 0)))
     counts = {name: source_facts.get(name, 0) for name in ("tables", "rows", "bytes", "sequences", "largeObjects")}
+    if "tools" in facts:
+        counts["targetMajor"] = facts["tools"]["needed"]
     counts |= {"problems": len(problems), "targetEmpty": int(facts["target"].get("empty", False))}
     return job.record(counts=counts, facts=facts)
 
@@ -136,7 +140,15 @@ def _target(session: Connection, job: Job) -> dict[str, Any]:
     except Exception:  # a schema of that name that is not ours to read
         entry = None
     mark = {"state": entry.state, "ours": entry.migration == job.request.migration_uid} if entry else {}
-    return {"empty": not objects, "objects": [name[:80] for name in objects[:5]], "mark": mark}
+    arrived = "" if entry else " ".join(_arrived(session))
+    return {"empty": not objects, "objects": [name[:80] for name in objects[:5]], "mark": mark, "arrived": arrived}
+
+
+def _arrived(session: Connection) -> tuple[str, ...]:
+    try:
+        return journal.read_arrived(session)
+    except Exception:  # as above
+        return ()
 
 
 def _may_write(facts: Mapping[str, Any], job: Job) -> bool:

@@ -3,22 +3,22 @@
 Params as for ``postgres.copy``, whose filters and choices decide what has to be alike. Compared are the rows of every
 table and filled materialised view (count and digest), the positions of sequences, large objects, and the schema with
 owners, privileges and comments. Counts: ``tables``, ``rows``, ``sequences``, ``largeObjects``, ``objects``,
-``missing``, ``different``, ``extra``. The digest is over everything compared, as it is on the target.
+``missing``, ``different``, ``extra``. What was read of each side is left as a list in the workspace (:mod:`proved`);
+the digest is that of the target's.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
-from project_migration.workers.postgres import catalog, failures, reading, requirements, schema_facts
+from project_migration.workers.postgres import catalog, failures, proved, reading, requirements, schema_facts
 from project_migration.workers.postgres.contents import Meter, Side, read
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.program import main
@@ -37,10 +37,11 @@ def work(job: Job) -> Record:
         try:
             left = left_out(sides[0].leader, selection)
             _read_rows(job, sides, selection, left)
-            _read_rest(sides, choices, left)
+            manner = _read_rest(sides, choices, left)
         except psycopg.Error as error:
             raise failures.of_error("postgres", error) from error
-    return _judge(job, sides[0].found, sides[1].found)
+    digest = _write_down(job, sides, manner)
+    return _judge(job, sides[0].found, sides[1].found, digest)
 
 
 def _side(stack: ExitStack, endpoint: Endpoint) -> Side:
@@ -55,12 +56,24 @@ def _read_rows(job: Job, sides: list[Side], selection: Selection, left: LeftOut)
         read(side, selection, left, workers=workers, meter=meter, tick=lambda: job.tell(meter.progress))
 
 
-def _read_rest(sides: list[Side], choices: requirements.Choices, left: LeftOut) -> None:
+def _read_rest(sides: list[Side], choices: requirements.Choices, left: LeftOut) -> proved.Manner:
     same = schema_facts.same_version(sides[0].leader, sides[1].leader)
     for side in sides:
         for kind, identity, detail in schema_facts.facts(side.leader, choices, same_major=same):
             side.found[kind, identity] = detail
     _forget_left_out(sides, left, choices)
+    return proved.Manner(sides[1].any_encoding, same)
+
+
+def _write_down(job: Job, sides: list[Side], manner: proved.Manner) -> str:
+    """Returns the digest of the target."""
+    digest = ""
+    for side in sides:
+        listed = proved.told(side.found)
+        path = proved_manifest(job.request.step, job.request.unit, side.endpoint.side)
+        proved.write(job.workspace / path, manner, listed)
+        digest = proved.digest_of(listed)
+    return digest
 
 
 def _forget_left_out(sides: list[Side], left: LeftOut, choices: requirements.Choices) -> None:
@@ -107,7 +120,9 @@ def dependents(session: Connection, left: LeftOut) -> frozenset[str]:
     return frozenset(row[0] for row in rows(session, query, oids, oids))
 
 
-def _judge(job: Job, source: Mapping[tuple[str, str], str], target: Mapping[tuple[str, str], str]) -> Record:
+def _judge(
+    job: Job, source: Mapping[tuple[str, str], str], target: Mapping[tuple[str, str], str], digest: str
+) -> Record:
     kinds: Mapping[str, Callable[[tuple[str, str]], bool]] = {
         "missing": lambda key: key not in target,
         "extra": lambda key: key not in source and not _of_the_place(key),
@@ -119,9 +134,7 @@ def _judge(job: Job, source: Mapping[tuple[str, str], str], target: Mapping[tupl
             if holds(key):
                 counts[kind] += 1
                 job.lists.add(kind, " ".join(key), _cause(source.get(key), target.get(key)))
-    counts |= _totals(target)
-    text = "\n".join(f"{kind}\0{name}\0{detail}" for (kind, name), detail in sorted(target.items()))
-    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    counts |= totals(target)
     wrong = counts["missing"] + counts["different"] + counts["extra"]
     if not wrong:
         return job.record(counts=counts, digest=digest)
@@ -142,7 +155,7 @@ def _cause(source: str | None, target: str | None) -> str:
     return f"source: {short(source)} / target: {short(target)}"
 
 
-def _totals(found: Mapping[tuple[str, str], str]) -> dict[str, int]:
+def totals(found: Mapping[tuple[str, str], str]) -> dict[str, int]:
     held: dict[str, Any] = {kind: [d for (k, _), d in found.items() if k == kind] for kind, _ in found}
     return {
         "tables": len(held.get("rows", ())),

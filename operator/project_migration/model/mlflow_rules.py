@@ -1,0 +1,123 @@
+"""The rules of ``spec.mlflow`` between fields, each problem a line. No line repeats an address with a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from project_migration.model.document import OnFailure, Spec
+from project_migration.model.endpoints import HOST, NO_HOST, NO_URI, Volume
+from project_migration.model.mlflow import HTTP_URI, Artifacts, Backend, Mlflow, OnConflict, Server, Via
+from project_migration.model.places import overlap, place, volume
+
+
+def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
+    mlflow = spec.mlflow
+    if mlflow is None:
+        return
+    where = "spec.mlflow"
+    for side, server in (("source", mlflow.source), ("target", mlflow.target)):
+        yield from _server(f"{where}.{side}", server, namespace=namespace, local=local)
+    yield from _mode(where, mlflow)
+    yield from _separate(where, mlflow)
+    if spec.transfer.pre_copy:
+        yield "spec.transfer.preCopy: a tracking server is copied as it is at one moment: leave it out"
+    if not mlflow.by_database and mlflow.on_conflict is OnConflict.UPDATE and spec.on_failure is OnFailure.ROLLBACK:
+        yield (
+            f"{where}.onConflict: what Update changes via Api cannot be put back: choose spec.onFailure Halt,"
+            " or take Skip"
+        )
+
+
+def _server(where: str, server: Server, *, namespace: str, local: bool) -> Iterator[str]:
+    if server.archive is not None:
+        if server.tracking_uri is not None or server.backend is not None:
+            yield f"{where}: an archive stands in place of a server: give trackingUri and backend, or archive"
+        yield from volume(f"{where}.archive", server.archive, namespace=namespace, local=local)
+        return
+    if server.tracking_uri is None and server.backend is None:
+        yield f"{where}: give trackingUri, backend or both; or archive alone"
+    if server.tracking_uri is not None and "@" in server.tracking_uri:
+        yield f"{where}.trackingUri: {NO_URI}"
+    elif server.tracking_uri is not None and not re.fullmatch(HTTP_URI, server.tracking_uri):
+        yield f"{where}.trackingUri: it begins with http:// or https://, and has no query"
+    for name, backend in (("backend", server.backend), ("auth", server.auth)):
+        if backend is not None:
+            yield from _backend(f"{where}.{name}", backend, namespace=namespace, local=local)
+    if server.artifacts is not None:
+        yield from volume(f"{where}.artifacts", server.artifacts, namespace=namespace, local=local)
+
+
+def _backend(where: str, backend: Backend, *, namespace: str, local: bool) -> Iterator[str]:
+    if [backend.postgres, backend.mysql, backend.sqlite].count(None) != 2:
+        yield f"{where}: give exactly one of postgres, mysql, sqlite"
+        return
+    if backend.sqlite is not None:
+        yield from volume(f"{where}.sqlite", backend.sqlite, namespace=namespace, local=local)
+        return
+    if backend.credentials_ref is None:
+        yield f"{where}.credentialsRef: a server needs a Secret with username and password"
+    server = backend.postgres or backend.mysql
+    assert server is not None  # noqa: S101 - one of them is given
+    if "://" in server.host or "@" in server.host:
+        yield f"{where}.{backend.kind}.host: {NO_URI}"
+    elif not re.fullmatch(HOST, server.host):
+        yield f"{where}.{backend.kind}.host: {NO_HOST}"
+    if backend.insecure_skip_verify and backend.ca_ref is not None:
+        yield f"{where}.insecureSkipVerify: caRef says the opposite; leave one of them out"
+
+
+def _mode(where: str, mlflow: Mlflow) -> Iterator[str]:
+    both = mlflow.source.backend is not None and mlflow.target.backend is not None
+    if mlflow.via is Via.DATABASE and not both:
+        yield f"{where}.via: Database needs backend on both sides"
+    if mlflow.by_database:
+        if mlflow.source.archive is not None or mlflow.target.archive is not None:
+            yield f"{where}.via: an archive is read and written via Api"
+        files = (mlflow.source.artifacts, mlflow.target.artifacts)
+        if not mlflow.select.metadata_only and files.count(None):
+            missing = "source" if files[0] is None else "target"
+            yield (
+                f"{where}.{missing}.artifacts: name the directory that holds the server's files, or set"
+                " select.metadataOnly where both servers use one store"
+            )
+        return
+    for side, server in (("source", mlflow.source), ("target", mlflow.target)):
+        if server.tracking_uri is None and server.archive is None:
+            yield f"{where}.{side}.trackingUri: via Api needs the server's address"
+    if mlflow.source.archive is not None and mlflow.target.archive is not None:
+        yield f"{where}.target.archive: one side has to be a server"
+
+
+def _separate(where: str, mlflow: Mlflow) -> Iterator[str]:
+    """No place that is written may be one that is read."""
+    ours, theirs = mlflow.source, mlflow.target
+    pairs: tuple[tuple[str, Volume | None, Volume | None], ...] = (
+        ("artifacts", _files(ours.artifacts, mlflow), _files(theirs.artifacts, mlflow)),
+        ("archive", ours.archive, theirs.archive),
+    )
+    for name, source, target in pairs:
+        if source is not None and target is not None and overlap(source, target):
+            yield f"{where}.target.{name}: source and target must be different places (both are in {place(target)})"
+    for name, one, other in (("backend", ours.backend, theirs.backend), ("auth", ours.auth, theirs.auth)):
+        if one is not None and other is not None and _identity(one) == _identity(other) != ():
+            yield f"{where}.target.{name}: source and target must be different databases"
+    if ours.tracking_uri is not None and _address(ours) == _address(theirs):
+        yield f"{where}.target.trackingUri: source and target must be different servers"
+
+
+def _files(artifacts: Artifacts | None, mlflow: Mlflow) -> Artifacts | None:
+    return None if mlflow.select.metadata_only else artifacts
+
+
+def _address(server: Server) -> str:
+    return (server.tracking_uri or "").lower().rstrip("/")
+
+
+def _identity(backend: Backend) -> tuple[str, ...]:
+    if backend.sqlite is not None:
+        return ("sqlite", place(backend.sqlite), backend.sqlite.file)
+    server = backend.postgres or backend.mysql
+    if server is None:  # which is a fault of its own
+        return ()
+    return (backend.kind, server.host.lower().rstrip("."), str(server.port), server.database)

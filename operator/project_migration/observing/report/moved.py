@@ -1,0 +1,77 @@
+"""What a document says is moved, in words: a line for each unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from project_migration.model.document import Spec, Volumes
+from project_migration.model.endpoints import DatabaseEndpoint, Volume
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Backend, Mlflow, Server
+
+
+class Moved(NamedTuple):
+    """One unit."""
+
+    name: str
+    source: str
+    target: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+def moved(spec: Spec) -> Iterator[Moved]:
+    if spec.volumes is not None:
+        yield from _volumes(spec.volumes)
+    if spec.mlflow is not None:
+        yield from _mlflow(spec.mlflow)
+
+
+def _volumes(volumes: Volumes) -> Iterator[Moved]:
+    for pair in volumes.pairs:
+        yield Moved(pair.name, place_words(pair.source), place_words(pair.target), pair.include, pair.exclude)
+    for database in volumes.databases:
+        yield Moved(
+            database.name,
+            database_words(database.source),
+            database_words(database.target),
+            (*database.schemas.include, *database.tables.include),
+            (*database.schemas.exclude, *database.tables.exclude, *database.exclude_table_data),
+        )
+
+
+def _mlflow(mlflow: Mlflow) -> Iterator[Moved]:
+    chosen = (*mlflow.select.experiments.include, *mlflow.select.models.include)
+    without = (*mlflow.select.experiments.exclude, *mlflow.select.models.exclude)
+    source, target = (_server(server, mlflow) for server in (mlflow.source, mlflow.target))
+    yield Moved(TRACKING, source, target, chosen, without)
+    files = (mlflow.source.artifacts, mlflow.target.artifacts)
+    if mlflow.by_database and not mlflow.select.metadata_only and files[0] is not None and files[1] is not None:
+        yield Moved(ARTIFACTS, place_words(files[0]), place_words(files[1]))
+
+
+def _server(server: Server, mlflow: Mlflow) -> str:
+    if server.archive is not None:
+        return f"archive {place_words(server.archive)}"
+    if mlflow.by_database and server.backend is not None:
+        return _backend(server.backend)
+    return server.tracking_uri or ""
+
+
+def _backend(backend: Backend) -> str:
+    if backend.sqlite is not None:
+        return f"{place_words(backend.sqlite)}/{backend.sqlite.file}"
+    server = backend.postgres or backend.mysql
+    return f"{server.host}:{server.port}/{server.database}" if server is not None else ""
+
+
+def place_words(volume: Volume) -> str:
+    """``claim data-old, models/`` or ``/srv/old``."""
+    root = f"claim {volume.claim_name}" if volume.claim_name else str(volume.path)
+    return f"{root}, {volume.sub_path}" if volume.sub_path else root
+
+
+def database_words(endpoint: DatabaseEndpoint) -> str:
+    """``postgres db.old:5432/vision``"""
+    server = endpoint.postgres
+    return f"postgres {server.host}:{server.port}/{server.database}"

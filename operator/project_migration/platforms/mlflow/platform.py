@@ -1,0 +1,130 @@
+"""MLflow for the engine: which units a document asks for, and who does each.
+
+Via Database there are two: the rows (:mod:`.rows`) and the files (:mod:`.files`). Via Api there is one (:mod:`.api`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.units import judge_by_outcome
+from project_migration.model.document import Side, Spec
+from project_migration.model.errors import Failure
+from project_migration.model.mlflow import ARTIFACTS, TRACKING
+from project_migration.model.records import Record
+from project_migration.platforms.mlflow import api, files, rows
+from project_migration.platforms.mlflow.requests import mlflow_of
+from project_migration.platforms.volumes import databases, keeping
+from project_migration.platforms.volumes.databases import Clearing
+from project_migration.platforms.volumes.judgement import judge, judge_backup
+
+
+class MlflowPlatform:
+    def uses(self, spec: Spec) -> tuple[VolumeUse, ...]:
+        if not _by_database(spec):
+            return tuple(api.uses(spec))
+        both = ((Side.SOURCE, "source"), (Side.TARGET, "target"))
+        pairs = (VolumeUse(ARTIFACTS, side, getattr(pair, at)) for pair in files.pairs(spec) for side, at in both)
+        return (*rows.uses(spec), *pairs)
+
+    def servers(self, spec: Spec) -> tuple[str, ...]:
+        return tuple(rows.targets(spec)) if _by_database(spec) else ()
+
+    def units(self, spec: Spec) -> tuple[str, ...]:
+        return (TRACKING, *(pair.name for pair in files.pairs(spec))) if _by_database(spec) else (TRACKING,)
+
+    def adds_only(self, spec: Spec) -> frozenset[str]:
+        return frozenset() if _by_database(spec) else frozenset({TRACKING})
+
+    def surveys(
+        self,
+        spec: Spec,
+        backings: Sequence[Backing],
+        unmade: frozenset[str] = frozenset(),  # noqa: ARG002 - its targets exist
+    ) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return (api.survey(spec),)
+        kept = keeping.surveys(spec, files.pairs(spec), backings)
+        return (rows.survey(spec), *files.surveys(spec), *kept)
+
+    def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
+        return databases.tool_looks((TRACKING,), surveyed) if _by_database(spec) else ()
+
+    def judge_survey(
+        self, spec: Spec, unit: str, record: Record, *, written: bool, client_images: frozenset[int] = frozenset()
+    ) -> tuple[Failure, ...]:
+        if unit.startswith(CLIENT_TOOLS_UNIT):
+            return judge_by_outcome(unit, record)
+        if unit.startswith(BACKUP_UNIT):
+            return judge_backup(spec, unit, record)
+        if unit == ARTIFACTS:
+            return judge(spec, unit, record, written=written)
+        if _by_database(spec):
+            return rows.judge(spec, record, written=written, client_images=client_images)
+        return api.judge(spec, record, written=written)
+
+    def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:
+        return (rows.arrangement(spec),) if _by_database(spec) else ()
+
+    def backups(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return ()
+        own = tuple(rows.backup(spec, backing.place) for backing in backings if _is_rows(backing) and backing.place)
+        return (*_present(own), *keeping.backups(spec, files.pairs(spec), backings))
+
+    def backup_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return ()
+        own = tuple(
+            rows.backup_proof(spec, backing.place) for backing in backings if _is_rows(backing) and backing.place
+        )
+        return (*_present(own), *keeping.backup_proofs(spec, files.pairs(spec), backings))
+
+    def restores(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return tuple(api.clearing(spec) for backing in backings if _is_rows(backing))
+        own = tuple(rows.restore(spec, backing) for backing in backings if _is_rows(backing))
+        return (*own, *keeping.restores(spec, files.pairs(spec), backings))
+
+    def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return ()
+        own = tuple(rows.restore_proof(spec, backing) for backing in backings if _is_rows(backing))
+        return (*_present(own), *keeping.restore_proofs(spec, files.pairs(spec), backings))
+
+    def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return ()
+        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, files.pairs(spec), arrived))
+
+    def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
+        return frozenset({TRACKING})
+
+    def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
+        if warm:
+            return ()
+        if not _by_database(spec):
+            return (api.copy(spec),)
+        return (rows.copy(spec, share=share), *files.copies(spec, share=share, empty=empty))
+
+    def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
+        if not _by_database(spec):
+            return (api.verification(spec),)
+        return (rows.verification(spec), *files.verifications(spec))
+
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        """None yet: a tracking server's proof needs both sides, since ids may differ."""
+        return ()
+
+
+def _by_database(spec: Spec) -> bool:
+    return mlflow_of(spec).by_database
+
+
+def _is_rows(backing: Backing) -> bool:
+    return backing.unit == TRACKING
+
+
+def _present(works: tuple[UnitWork | None, ...]) -> tuple[UnitWork, ...]:
+    return tuple(work for work in works if work is not None)

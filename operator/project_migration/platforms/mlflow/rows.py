@@ -1,0 +1,228 @@
+"""A tracking server's database, as units of work: rows are copied from backend to backend, with both servers down.
+
+A PostgreSQL target that is in use is kept by its own tools' dump, a SQLite one by a copy of its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from project_migration.engine.effects import Mount, SecretMount
+from project_migration.engine.platform import Backing, UnitWork, VolumeUse
+from project_migration.model.database_rules import place_of
+from project_migration.model.document import Database, Side, Spec
+from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volume
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
+from project_migration.model.quantities import parse_bytes
+from project_migration.model.records import Record
+from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
+from project_migration.platforms.volumes import databases, keeping
+
+#: What SQLite keeps beside a database while it is open, or after a crash (https://www.sqlite.org/tempfiles.html).
+BESIDE = ("", "-wal", "-shm", "-journal")
+
+
+def uses(spec: Spec) -> Iterator[VolumeUse]:
+    for side, server in _sides(spec):
+        for backend in (server.backend, server.auth):
+            if backend is not None and backend.sqlite is not None:
+                yield VolumeUse(TRACKING, side, backend.sqlite)
+
+
+def targets(spec: Spec) -> Iterator[str]:
+    """``postgres/db.new:5432/mlflow`` or ``mysql/…``: as other platforms call the same database."""
+    server = mlflow_of(spec).target
+    for backend in (server.backend, server.auth):
+        database = (backend.postgres or backend.mysql) if backend is not None else None
+        if backend is not None and database is not None:
+            yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"
+
+
+def survey(spec: Spec) -> UnitWork:
+    return _both(spec, "survey", choices(spec), write=False)
+
+
+def arrangement(spec: Spec) -> UnitWork:
+    return _both(spec, "arrange", choices(spec), write=False)
+
+
+def copy(spec: Spec, *, share: int) -> UnitWork:
+    bandwidth = parse_bytes(spec.transfer.bandwidth) // share if spec.transfer.bandwidth else None
+    work = {"workers": spec.transfer.workers, "bandwidth": bandwidth}
+    return _both(spec, "copy", {**choices(spec), **work}, write=True)
+
+
+def verification(spec: Spec) -> UnitWork:
+    return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
+
+
+def clearing(spec: Spec, what: databases.Clearing) -> UnitWork:
+    server = mlflow_of(spec).target
+    return UnitWork(
+        TRACKING,
+        "mlflow.database.clear",
+        tuple(_mounts(Side.TARGET, server, write=True)),
+        {"target": _server(Side.TARGET, server), "what": str(what)},
+        tuple(_secrets(Side.TARGET, server)),
+        network=_has_server((server,)),
+    )
+
+
+def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
+    found = databases.judge(TRACKING, record, client_images)
+    in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
+    if in_use and spec.backup is None:
+        words = (
+            f"{TRACKING}: the target holds experiments or models already: name spec.backup, which keeps what is there"
+            " before anything is added, or waive it in words"
+        )
+        found = (*found, Failure(Reason.TARGET_NOT_EMPTY, words))
+    elif in_use and spec.backup is not None and spec.backup.waive is None and _target(spec).mysql is not None:
+        words = (
+            f"{TRACKING}: a MySQL target that is in use cannot be kept by this release: back it up with mysqldump, and"
+            " say so in spec.backup.waive"
+        )
+        found = (*found, Failure(Reason.NOT_SUPPORTED_YET, words))
+    return found
+
+
+def backup(spec: Spec, place: Volume) -> UnitWork | None:
+    target = _target(spec)
+    if target.postgres is not None:
+        return databases.backup_of(spec, _as_database(spec), place)
+    if target.sqlite is not None:
+        params = {**_file(spec, target.sqlite), "workers": 1, "delete": True, "release": True}
+        return UnitWork(TRACKING, "copy_tree", _from_to(target.sqlite, place, write=True), params)
+    return None
+
+
+def backup_proof(spec: Spec, place: Volume) -> UnitWork | None:
+    """A dump reads itself back; a file is compared."""
+    target = _target(spec)
+    return _compared(spec, target.sqlite, target.sqlite, place) if target.sqlite is not None else None
+
+
+def restore(spec: Spec, backing: Backing) -> UnitWork:
+    target = _target(spec)
+    if backing.place is None or target.mysql is not None:
+        return clearing(spec, databases.Clearing.EVERYTHING)
+    if target.postgres is not None:
+        return databases.restore_of(spec, _as_database(spec), backing)
+    assert target.sqlite is not None  # noqa: S101 - the third of three kinds
+    params = {**_file(spec, target.sqlite), "workers": 1, "delete": True, "release": True}
+    return UnitWork(TRACKING, "copy_tree", _from_to(backing.place, target.sqlite, write=True), params)
+
+
+def restore_proof(spec: Spec, backing: Backing) -> UnitWork | None:
+    target = _target(spec)
+    if backing.place is None or target.sqlite is None:
+        return None
+    return _compared(spec, target.sqlite, backing.place, target.sqlite)
+
+
+def _target(spec: Spec) -> Backend:
+    backend = mlflow_of(spec).target.backend
+    assert backend is not None  # noqa: S101 - via Database has one on both sides
+    return backend
+
+
+def _sides(spec: Spec) -> tuple[tuple[Side, Server], ...]:
+    mlflow = mlflow_of(spec)
+    return ((Side.SOURCE, mlflow.source), (Side.TARGET, mlflow.target))
+
+
+def _both(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
+    mounts: list[Mount] = []
+    mounted_secrets: list[SecretMount] = []
+    for side, server in _sides(spec):
+        mounts.extend(_mounts(side, server, write=write and side is Side.TARGET))
+        mounted_secrets.extend(_secrets(side, server))
+    servers = tuple(server for _, server in _sides(spec))
+    sides = {side.value.lower(): _server(side, server) for side, server in _sides(spec)}
+    return UnitWork(
+        TRACKING,
+        f"mlflow.database.{program}",
+        tuple(mounts),
+        {**sides, **params},
+        tuple(mounted_secrets),
+        network=_has_server(servers),
+    )
+
+
+def _mounts(side: Side, server: Server, *, write: bool) -> Iterator[Mount]:
+    for name, backend in (("backend", server.backend), ("auth", server.auth)):
+        if backend is not None and backend.sqlite is not None:
+            yield Mount(f"{side.value.lower()}-{name}", backend.sqlite, read_only=not write)
+
+
+def _secrets(side: Side, server: Server) -> Iterator[SecretMount]:
+    name = side.value.lower()
+    if server.backend is not None and server.backend.sqlite is None:
+        yield from secrets(name, server.backend.credentials_ref, server.backend.ca_ref)
+    if server.auth is not None and server.auth.sqlite is None:
+        yield from secrets(f"{name}-auth", server.auth.credentials_ref, server.auth.ca_ref)
+
+
+def _server(side: Side, server: Server) -> Params:
+    name = side.value.lower()
+    assert server.backend is not None  # noqa: S101 - via Database has one on both sides
+    return {
+        "backend": _backend(f"{name}-backend", server.backend),
+        "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
+        "artifacts": server.artifacts.uri if server.artifacts is not None else None,
+    }
+
+
+def _backend(root: str, backend: Backend) -> Params:
+    if backend.sqlite is not None:
+        return {"kind": "sqlite", "root": root, "file": backend.sqlite.file}
+    server = backend.postgres or backend.mysql
+    assert server is not None  # noqa: S101 - one of three kinds
+    sslmode = backend.postgres.sslmode if backend.postgres is not None else None
+    return {
+        "kind": backend.kind,
+        "host": server.host,
+        "port": server.port,
+        "database": server.database,
+        "sslmode": str(sslmode) if sslmode else None,
+        "insecureSkipVerify": backend.insecure_skip_verify,
+    }
+
+
+def _has_server(servers: Sequence[Server]) -> bool:
+    backends = (backend for server in servers for backend in (server.backend, server.auth))
+    return any(backend is not None and backend.sqlite is None for backend in backends)
+
+
+def _as_database(spec: Spec) -> Database:
+    """The target as the PostgreSQL workers know one, which dump and restore it."""
+    target = _target(spec)
+    assert target.postgres is not None  # noqa: S101 - asked for such a target only
+    endpoint = DatabaseEndpoint(
+        postgres=target.postgres,
+        credentials_ref=target.credentials_ref or SecretRef(name="none"),
+        ca_ref=target.ca_ref,
+        insecure_skip_verify=target.insecure_skip_verify,
+    )
+    return Database(name=TRACKING, source=endpoint, target=endpoint, replace=True)
+
+
+def _compared(spec: Spec, file: SqliteFile, one: Volume, other: Volume) -> UnitWork:
+    params = {**_file(spec, file), "workers": 1, "verify": "Checksum", "delete": True}
+    return UnitWork(TRACKING, "manifest", _from_to(one, other, write=False), params)
+
+
+def _file(spec: Spec, file: SqliteFile) -> Mapping[str, Any]:
+    """Nothing of the directory but the database: what else lies there is not ours to put back."""
+    return {**keeping.as_it_is(spec), "include": [f"/{_literal(file.file)}{ending}" for ending in BESIDE]}
+
+
+def _literal(name: str) -> str:
+    """A file's name as a gitignore pattern that matches nothing else."""
+    return "".join(f"\\{letter}" if letter in "\\*?[]!# " else letter for letter in name)
+
+
+def _from_to(source: Volume, target: Volume, *, write: bool) -> tuple[Mount, ...]:
+    return (Mount("source", source, read_only=True), Mount("target", target, read_only=not write))

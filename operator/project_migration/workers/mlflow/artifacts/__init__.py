@@ -1,0 +1,1 @@
+"""The files of a tracking server: trees like any other, but for directories that get another name."""

@@ -1,0 +1,139 @@
+"""A server's files in parts: the whole tree, less what gets another name, and each directory that does.
+
+The directory of an experiment is called after its id (``<root>/<experiment id>``: mlflow, server/handlers.py), and an
+experiment that is merged into a server in use may get another one. Which, ``mlflow.database.arrange`` decided and
+wrote to ``mlflow/moves.json`` in the workspace::
+
+    {"version": 1, "moves": [{"from": "1", "to": "7"}], "only": ["1", "2"]}
+
+``only``: the directories that are wanted, named as on the source; all of them when it is left out or null. Where single
+runs were chosen it names theirs, ``1/<run id>``, and where a server has workspaces a directory that moves may be
+``workspaces/<name>/1``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from project_migration.model.records import Record
+from project_migration.workers.harness import Job, Work, WrongRequest
+
+MOVES = Path("mlflow") / "moves.json"
+VERSION = 1
+
+_PATH = re.compile(r"[^/\x00]+(/[^/\x00]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """``renamed``: pairs of names, from and to. ``only``: names that are wanted; None for all."""
+
+    renamed: tuple[tuple[str, str], ...] = ()
+    only: tuple[str, ...] | None = None
+
+    @classmethod
+    def read(cls, workspace: Path) -> Moves:
+        """Raises ``WrongRequest`` when nothing was arranged, or what was arranged cannot be read."""
+        try:
+            data = json.loads((workspace / MOVES).read_text(encoding="utf-8"))
+            if data["version"] != VERSION:
+                raise WrongRequest(f"{MOVES}: version {data['version']} is not {VERSION}")
+            renamed = tuple((_name(move["from"]), _name(move["to"])) for move in data["moves"])
+            only = data.get("only")
+            return cls(renamed, None if only is None else tuple(_name(name) for name in only))
+        except FileNotFoundError as error:
+            raise WrongRequest(f"{MOVES} is missing in the workspace: nothing was arranged") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise WrongRequest(f"{MOVES} cannot be read: {error}") from error
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not _PATH.fullmatch(value) or not {".", ".."}.isdisjoint(value.split("/")):
+        raise WrongRequest(f"{MOVES}: {value!r} is not the name of a directory")
+    return value
+
+
+def in_parts(job: Job, work: Work) -> Record:
+    """Lets ``work``, which takes a source and a target, do every part; one record speaks for all."""
+    records = []
+    for prefix, part in parts(job, Moves.read(job.workspace)):
+        with job.lists.below(prefix):
+            records.append(work(part))
+    return together(job, records)
+
+
+def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
+    """Each with the path below which its names are: the tree itself first."""
+    leaving = {name for name, _ in moves.renamed}
+    wanted = None if moves.only is None else [name for name in moves.only if not _lies_in(name, leaving)]
+    if wanted is None or wanted:
+        exclude = [*job.request.params.get("exclude", ()), *(_pattern(name) for name in sorted(leaving))]
+        include = [] if wanted is None else [_pattern(name) for name in wanted]
+        yield "", _part(job, {**job.request.params, "exclude": exclude, "include": include})
+    for old, new in moves.renamed:
+        include = _within(old, moves.only)
+        # an experiment without files has no directory
+        if include is not None and os.path.isdir(os.path.join(job.root("source"), old)):
+            # the whole tree was looked at: in what this migration makes below it, nothing can be a stranger's
+            params = {**job.request.params, "exclude": [], "requireEmpty": False, "release": True}
+            yield f"{old}/", _part(job, {**params, "include": include} if include else params, old, new)
+
+
+def _lies_in(name: str, directories: set[str]) -> bool:
+    steps = name.split("/")
+    return any("/".join(steps[:depth]) in directories for depth in range(1, len(steps) + 1))
+
+
+def _within(directory: str, only: tuple[str, ...] | None) -> list[str] | None:
+    """Patterns for what is wanted of a directory; none for all of it, None when nothing is."""
+    if only is None or _lies_in(directory, set(only)):
+        return []
+    return [_pattern(name.removeprefix(f"{directory}/")) for name in only if name.startswith(f"{directory}/")] or None
+
+
+def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> Job:
+    request = job.request
+    if not old:
+        return replace(job, request=replace(request, params=params))
+    roots = {
+        **request.roots,
+        "source": os.path.join(request.roots["source"], old),
+        "target": os.path.join(request.roots["target"], new),
+    }
+    return replace(job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old.replace('/', '-')}"))
+
+
+def _pattern(name: str) -> str:
+    """A directory of the root as a gitignore pattern that matches nothing else."""
+    literal = "".join(f"\\{letter}" if letter in "\\*?[]!# " else letter for letter in name)
+    return f"/{literal}/"
+
+
+def together(job: Job, records: Sequence[Record]) -> Record:
+    """Counts in sum, the first part's reason that failed, and a digest over the parts' digests."""
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update(record.counts)
+    failed = [record for record in records if not record.succeeded]
+    messages = [record.message for record in (failed or records) if record.message]
+    return job.record(
+        reason=failed[0].reason if failed else "",
+        message="; ".join(messages)[:2000],
+        passing=bool(failed) and all(record.passing for record in failed),
+        counts=dict(counts),
+        digest=_digest([record.digest for record in records]),
+        facts=records[0].facts if len(records) == 1 else {},
+    )
+
+
+def _digest(digests: Sequence[str]) -> str:
+    if len(digests) < 2 or not any(digests):
+        return digests[0] if digests else ""
+    return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""A tracking server through the engine: rows and files in the same steps, arranged before, taken back together."""
+
+from __future__ import annotations
+
+import pytest
+
+from project_migration.backends.fake import Behaviour
+from project_migration.model.document import Document
+from project_migration.model.status import Keeping, State, Status
+
+from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, settle
+from .test_crashes import Mortal, live_until_death
+
+
+def by_database(**more: object) -> Document:
+    def server(name: str) -> dict[str, object]:
+        backend = {"postgres": {"host": f"db.{name}", "database": "mlflow"}, "credentialsRef": {"name": "login"}}
+        return {"backend": backend, "artifacts": {"claimName": f"data-{name}"}}
+
+    return a_document(volumes=None, mlflow={"source": server("old"), "target": server("new")}, **more)
+
+
+def by_address(**more: object) -> Document:
+    sides = {side: {"trackingUri": f"http://mlflow.{side}:5000"} for side in ("source", "target")}
+    return a_document(volumes=None, mlflow=sides, **more)
+
+
+def units_of(status: Status, step_id: str) -> list[tuple[str, State]]:
+    return [(unit.name, unit.state) for step in status.steps if step.id == step_id for unit in step.units]
+
+
+def test_rows_and_files_arrive_together_after_what_they_share_was_arranged() -> None:
+    cluster = a_cluster()
+    asked: list[tuple[str, str]] = []
+    cluster.watcher = lambda _, what, thing: (
+        asked.append((thing.spec.request.step, thing.spec.request.unit))
+        # type: ignore[attr-defined]
+        if (what == "runs")
+        else None
+    )
+    status = run(cluster, cluster.add(by_database()))
+    assert status.phase == "Succeeded", status.failure
+    both = [("tracking", State.SUCCEEDED), ("artifacts", State.SUCCEEDED)]
+    assert [units_of(status, step) for step in ("preflight", "copy", "verify")] == [both] * 3
+    assert units_of(status, "arrange") == [("tracking", State.SUCCEEDED)]
+    assert asked.index(("arrange", "tracking")) < asked.index(("copy", "artifacts"))
+    assert_workloads_are_back(cluster, status)
+
+
+@pytest.mark.parametrize("step", ["arrange", "copy", "verify"])
+def test_a_step_that_fails_takes_rows_and_files_back(step: str) -> None:
+    cluster = a_cluster()
+    cluster.behaviours[step, "tracking"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(by_database()))
+    assert status.phase == "Failed"
+    assert status.first_write_at is None
+    assert (status.rolled_back_at is not None) == (step != "arrange"), "nothing was written before the copy"
+    if step != "arrange":
+        assert {name for name, state in units_of(status, "roll_back") if state is State.SUCCEEDED} >= {"tracking"}
+    assert_workloads_are_back(cluster, status)
+
+
+def test_through_addresses_nothing_has_to_be_kept_and_what_was_added_is_taken_back() -> None:
+    cluster = a_cluster()
+    cluster.facts["tracking"] = {"target": {"empty": False, "entries": 7}}
+    cluster.behaviours["verify", "tracking"] = [Behaviour.FAIL]
+    status = run(cluster, cluster.add(by_address()))
+    assert (status.phase, status.rolled_back_at is not None) == ("Failed", True), status.failure
+    assert units_of(status, "roll_back") == [("tracking", State.SUCCEEDED)]
+
+
+def test_what_was_added_through_addresses_is_kept_apart_until_it_is_proved() -> None:
+    cluster = a_cluster()
+    status = run(cluster, cluster.add(by_address()))
+    assert status.phase == "Succeeded", status.failure
+    assert status.backup is not None
+    assert [unit.keeping for unit in status.backup.units] == [Keeping.LET_GO]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "verify-fails"])
+def test_it_ends_the_same_wherever_the_operator_died(before: bool, fails: bool) -> None:
+    for dies_at in range(1, 400, 2):
+        cluster = a_cluster()
+        if fails:
+            cluster.behaviours["verify", "artifacts"] = [Behaviour.FAIL]
+        key = cluster.add(by_database())
+        died = live_until_death(cluster, key, Mortal(cluster, dies_at, before=before))
+        status = run(cluster, key)
+        assert status.phase == ("Failed" if fails else "Succeeded"), (dies_at, status.failure)
+        assert (status.rolled_back_at is not None) == fails
+        settle(cluster, key)
+        assert_workloads_are_back(cluster, cluster.migrations[key].status)
+        if not died:
+            assert dies_at > 30, "it did hardly anything"
+            return
+    raise AssertionError("it never ended by itself")
