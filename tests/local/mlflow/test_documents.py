@@ -105,7 +105,8 @@ def in_use(site: Site) -> None:
         "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, workspace)"
         " VALUES (1, 'theirs', 'mlflow-artifacts:/1', 'active', 'default')",
         "INSERT INTO runs (run_uuid, name, status, source_type, lifecycle_stage, artifact_uri, experiment_id,"
-        f" start_time) VALUES ('{run}', 'theirs', 'FINISHED', 'UNKNOWN', 'active', 'mlflow-artifacts:/1/{run}/artifacts', 1, 1)",
+        f" start_time) VALUES ('{run}', 'theirs', 'FINISHED', 'UNKNOWN', 'active',"
+        f" 'mlflow-artifacts:/1/{run}/artifacts', 1, 1)",
     )
     place = artifacts / "1" / run / "artifacts"
     place.mkdir(parents=True)

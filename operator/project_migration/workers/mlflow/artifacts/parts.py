@@ -19,6 +19,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,12 +79,24 @@ def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
         include = [] if wanted is None else [_pattern(name) for name in wanted]
         yield "", _part(job, {**job.request.params, "exclude": exclude, "include": include})
     for old, new in moves.renamed:
-        include = _within(old, moves.only)
+        within = _within(old, moves.only)
         # an experiment without files has no directory
-        if include is not None and os.path.isdir(os.path.join(job.root("source"), old)):
+        if within is not None and os.path.isdir(os.path.join(job.root("source"), old)):
             # the whole tree was looked at: in what this migration makes below it, nothing can be a stranger's
             params = {**job.request.params, "exclude": [], "requireEmpty": False, "release": True}
-            yield f"{old}/", _part(job, {**params, "include": include} if include else params, old, new)
+            yield f"{old}/", _part(job, {**params, "include": within} if within else params, old, new)
+
+
+def keep_times(job: Job, moves: Moves) -> None:
+    """Directories above one that moved, which got a new entry after their time was set, have it again."""
+    for _, new in moves.renamed:
+        steps = new.split("/")[:-1]
+        for depth in range(len(steps), 0, -1):
+            above = "/".join(steps[:depth])
+            with suppress(FileNotFoundError):
+                kept = os.lstat(os.path.join(job.root("source"), above))
+                times = (kept.st_atime_ns, kept.st_mtime_ns)
+                os.utime(os.path.join(job.root("target"), above), ns=times, follow_symlinks=False)
 
 
 def _lies_in(name: str, directories: set[str]) -> bool:
@@ -107,7 +120,9 @@ def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> 
         "source": os.path.join(request.roots["source"], old),
         "target": os.path.join(request.roots["target"], new),
     }
-    return replace(job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old.replace('/', '-')}"))
+    return replace(
+        job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old.replace('/', '-')}")
+    )
 
 
 def _pattern(name: str) -> str:
