@@ -94,6 +94,9 @@ class MysqlStore(Store):
     def begin(self) -> None:
         self.run("START TRANSACTION")
 
+    def trust_keys(self) -> None:
+        self.run("SET SESSION foreign_key_checks = 0")
+
     def commit(self) -> None:
         self.connection.commit()
 
