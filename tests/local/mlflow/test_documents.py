@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +19,7 @@ import yaml
 
 from tests.local.mlflow.conftest import Populated
 from tests.local.mlflow.running import Base, copied, postgres_base
+from tests.local.test_run_kept import changing
 from tools import mlflow_servers
 from tools.postgres_servers import Server
 
@@ -50,8 +52,9 @@ class Site:
     @staticmethod
     def server(base: Base, artifacts: Path) -> dict[str, Any]:
         artifacts.mkdir(parents=True, exist_ok=True)
-        backend: dict[str, Any] = {"sqlite": {"path": str(base.root), "file": base.backend["file"]}}
-        if base.root is None:
+        if base.root is not None:
+            backend: dict[str, Any] = {"sqlite": {"path": str(base.root), "file": base.backend["file"]}}
+        else:
             named = {name: base.backend[name] for name in ("host", "port", "database")}
             backend = {base.backend["kind"]: named, "credentialsRef": {"name": "login"}}
         return {"backend": backend, "artifacts": {"path": str(artifacts)}}
@@ -105,8 +108,8 @@ def in_use(site: Site) -> None:
         "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, workspace)"
         " VALUES (1, 'theirs', 'mlflow-artifacts:/1', 'active', 'default')",
         "INSERT INTO runs (run_uuid, name, status, source_type, lifecycle_stage, artifact_uri, experiment_id,"
-        f" start_time) VALUES ('{run}', 'theirs', 'FINISHED', 'UNKNOWN', 'active',"
-        f" 'mlflow-artifacts:/1/{run}/artifacts', 1, 1)",
+        " start_time)"
+        f" VALUES ('{run}', 'theirs', 'FINISHED', 'UNKNOWN', 'active', 'mlflow-artifacts:/1/{run}/artifacts', 1, 1)",
     )
     place = artifacts / "1" / run / "artifacts"
     place.mkdir(parents=True)
@@ -185,17 +188,19 @@ def test_a_server_in_use_gets_the_rest_and_an_undo_takes_it_back(laptop: Site) -
     assert ((Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)) == before
 
 
-def test_a_file_that_cannot_be_placed_takes_rows_and_files_back(laptop: Site, populated: Populated) -> None:
+def test_a_file_that_never_rests_takes_rows_and_files_back(laptop: Site, populated: Populated) -> None:
     in_use(laptop)
     base, artifacts = laptop.target
-    numbers = sorted(path.name for path in populated.artifacts.iterdir() if path.is_dir())
-    in_the_way = next(name for name in numbers if name != "1")
-    (artifacts / in_the_way).write_text("a file where a directory has to be")
+    busy = laptop.path / "busy"
+    shutil.copytree(populated.artifacts, busy, symlinks=True)
+    laptop.source = (populated.base, busy)
     before = (Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)
     laptop.spec = {"backup": {"path": str(laptop.path / "backup")}}
-    failed = laptop.call("run")
+    with changing(busy / "log"):
+        failed = laptop.call("run")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert laptop.status().get("rolledBackAt"), laptop.status()["failure"]
+    assert laptop.status()["failureReason"] == "SourceChanged"
+    assert laptop.status()["rolledBackAt"], laptop.status()["failure"]
     assert ((Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)) == before
 
 

@@ -71,6 +71,30 @@ def test_two_experiments_that_change_places_do_not_meet(bench: Bench) -> None:
     verify(bench).succeeded()
 
 
+def test_runs_move_out_of_an_experiment_that_stays_and_what_is_made_for_them_belongs_to_its_owner(bench: Bench) -> None:
+    for run in ("a", "b", "c"):
+        put(bench.source / f"0/run-{run}/artifacts/x", run)
+    (bench.source / "0").chmod(0o775)
+    put(bench.target / "5/run-of-another/x", "theirs")
+    arrange(
+        bench,
+        ("0/run-a", "9/run-a"),
+        ("0/run-b", "9/run-b"),
+        ("0/run-c", "5/run-c"),
+        only=["0/run-a", "0/run-b", "0/run-c"],
+    )
+    copied = copy(bench, release=True).succeeded()
+    assert files(bench.target) == {
+        "9/run-a/artifacts/x",
+        "9/run-b/artifacts/x",
+        "5/run-c/artifacts/x",
+        "5/run-of-another/x",
+    }
+    assert copied.counts["files"] == 3
+    assert (bench.target / "9").stat().st_mode & 0o7777 == 0o775
+    verify(bench).succeeded()
+
+
 def test_only_chosen_experiments_come(bench: Bench) -> None:
     arrange(bench, only=["2"])
     copy(bench, release=True).succeeded()
@@ -104,7 +128,7 @@ def test_without_an_arrangement_nothing_is_copied(bench: Bench) -> None:
     assert files(bench.target) == set()
 
 
-@pytest.mark.parametrize("name", ["..", ".", "a/../b", "/a", "a//b", "a/", ""])
+@pytest.mark.parametrize("name", ["..", ".", "a//b", "", "a/../b", "/a", "a/"])
 def test_a_directory_never_leads_out_of_the_tree(bench: Bench, name: str) -> None:
     arrange(bench, ("1", name))
     copy(bench).failed("InvalidDocument")

@@ -1,14 +1,14 @@
-"""A server's files in parts: the whole tree, less what gets another name, and each directory that does.
+"""A server's files in parts: the whole tree, less what gets another name, and the directories that do.
 
 The directory of an experiment is called after its id (``<root>/<experiment id>``: mlflow, server/handlers.py), and an
 experiment that is merged into a server in use may get another one. Which, ``mlflow.database.arrange`` decided and
 wrote to ``mlflow/moves.json`` in the workspace::
 
-    {"version": 1, "moves": [{"from": "1", "to": "7"}], "only": ["1", "2"]}
+    {"version": 1, "moves": [{"from": "1", "to": "7"}, {"from": "0/a1b2", "to": "5/a1b2"}], "only": ["1", "2"]}
 
-``only``: the directories that are wanted, named as on the source; all of them when it is left out or null. Where single
-runs were chosen it names theirs, ``1/<run id>``, and where a server has workspaces a directory that moves may be
-``workspaces/<name>/1``.
+Paths are below the roots, as on the source. One run of an experiment may move alone, and where a server has workspaces
+a directory that moves may be ``workspaces/<name>/1``. ``only``: the directories that are wanted; all of them when it is
+left out or null.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -29,12 +28,10 @@ from project_migration.workers.harness import Job, Work, WrongRequest
 MOVES = Path("mlflow") / "moves.json"
 VERSION = 1
 
-_PATH = re.compile(r"[^/\x00]+(/[^/\x00]+)*")
-
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """``renamed``: pairs of names, from and to. ``only``: names that are wanted; None for all."""
+    """``renamed``: pairs of paths, from and to. ``only``: paths that are wanted; None for all."""
 
     renamed: tuple[tuple[str, str], ...] = ()
     only: tuple[str, ...] | None = None
@@ -46,19 +43,20 @@ class Moves:
             data = json.loads((workspace / MOVES).read_text(encoding="utf-8"))
             if data["version"] != VERSION:
                 raise WrongRequest(f"{MOVES}: version {data['version']} is not {VERSION}")
-            renamed = tuple((_name(move["from"]), _name(move["to"])) for move in data["moves"])
+            renamed = tuple((_path(move["from"]), _path(move["to"])) for move in data["moves"])
             only = data.get("only")
-            return cls(renamed, None if only is None else tuple(_name(name) for name in only))
+            return cls(renamed, None if only is None else tuple(_path(name) for name in only))
         except FileNotFoundError as error:
             raise WrongRequest(f"{MOVES} is missing in the workspace: nothing was arranged") from error
         except (ValueError, KeyError, TypeError) as error:
             raise WrongRequest(f"{MOVES} cannot be read: {error}") from error
 
 
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not _PATH.fullmatch(value) or not {".", ".."}.isdisjoint(value.split("/")):
-        raise WrongRequest(f"{MOVES}: {value!r} is not the name of a directory")
-    return value
+def _path(value: object) -> str:
+    parts = value.split("/") if isinstance(value, str) else [""]
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise WrongRequest(f"{MOVES}: {value!r} is not the path of a directory below the root")
+    return "/".join(parts)
 
 
 def in_parts(job: Job, work: Work) -> Record:
@@ -67,7 +65,7 @@ def in_parts(job: Job, work: Work) -> Record:
     for prefix, part in parts(job, Moves.read(job.workspace)):
         with job.lists.below(prefix):
             records.append(work(part))
-    return together(job, records)
+    return one_record(job, records)
 
 
 def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
@@ -78,19 +76,21 @@ def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
         exclude = [*job.request.params.get("exclude", ()), *(_pattern(name) for name in sorted(leaving))]
         include = [] if wanted is None else [_pattern(name) for name in wanted]
         yield "", _part(job, {**job.request.params, "exclude": exclude, "include": include})
-    for old, new in moves.renamed:
-        within = _within(old, moves.only)
+    for (old, new), names in _together(moves.renamed).items():
+        within = [_pattern(name) for name in names] or _within(old, moves.only)
         # an experiment without files has no directory
         if within is not None and os.path.isdir(os.path.join(job.root("source"), old)):
             # the whole tree was looked at: in what this migration makes below it, nothing can be a stranger's
-            params = {**job.request.params, "exclude": [], "requireEmpty": False, "release": True}
-            yield f"{old}/", _part(job, {**params, "include": within} if within else params, old, new)
+            fresh = {"exclude": [], "requireEmpty": False, "release": True}
+            yield f"{old}/", _part(job, {**job.request.params, **fresh, "include": within}, old, new)
 
 
 def keep_times(job: Job, moves: Moves) -> None:
-    """Directories above one that moved, which got a new entry after their time was set, have it again."""
-    for _, new in moves.renamed:
+    """Directories above one that got another name, which got an entry after their time was set, have it again."""
+    for old, new in moves.renamed:
         steps = new.split("/")[:-1]
+        if steps != old.split("/")[:-1]:
+            continue  # they are roots of parts themselves
         for depth in range(len(steps), 0, -1):
             above = "/".join(steps[:depth])
             with suppress(FileNotFoundError):
@@ -111,6 +111,21 @@ def _within(directory: str, only: tuple[str, ...] | None) -> list[str] | None:
     return [_pattern(name.removeprefix(f"{directory}/")) for name in only if name.startswith(f"{directory}/")] or None
 
 
+def _together(renamed: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What moves by the directories that it moves between: a thousand runs of one experiment are one part.
+
+    Names within the directory; none where the directory itself moves.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for old, new in renamed:
+        (above, name), (above_new, name_new) = os.path.split(old), os.path.split(new)
+        if above and above_new and name == name_new:
+            found.setdefault((above, above_new), []).append(name)
+        else:
+            found.setdefault((old, new), [])
+    return {between: tuple(names) for between, names in found.items()}
+
+
 def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> Job:
     request = job.request
     if not old:
@@ -120,18 +135,17 @@ def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> 
         "source": os.path.join(request.roots["source"], old),
         "target": os.path.join(request.roots["target"], new),
     }
-    return replace(
-        job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old.replace('/', '-')}")
-    )
+    unit = f"{request.unit}-{old}-{new}".replace("/", "-")
+    return replace(job, request=replace(request, params=params, roots=roots, unit=unit))
 
 
 def _pattern(name: str) -> str:
-    """A directory of the root as a gitignore pattern that matches nothing else."""
+    """A path below the root as a gitignore pattern that matches nothing else."""
     literal = "".join(f"\\{letter}" if letter in "\\*?[]!# " else letter for letter in name)
     return f"/{literal}/"
 
 
-def together(job: Job, records: Sequence[Record]) -> Record:
+def one_record(job: Job, records: Sequence[Record]) -> Record:
     """Counts in sum, the first part's reason that failed, and a digest over the parts' digests."""
     counts: Counter[str] = Counter()
     for record in records:
