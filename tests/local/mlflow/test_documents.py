@@ -196,7 +196,7 @@ def test_a_file_that_never_rests_takes_rows_and_files_back(laptop: Site, populat
     laptop.source = (populated.base, busy)
     before = (Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)
     laptop.spec = {"backup": {"path": str(laptop.path / "backup")}}
-    with changing(busy / "log"):
+    with changing(busy / "1" / "log"):
         failed = laptop.call("run")
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert laptop.status()["failureReason"] == "SourceChanged"
