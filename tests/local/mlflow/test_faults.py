@@ -71,6 +71,12 @@ def test_an_unreachable_server_and_a_wrong_password_are_told_at_once(tmp_path: P
     assert "not the password" not in str(found)
 
 
+def test_a_mysql_server_without_tls_is_refused_where_tls_is_asked_for(case: Case, mariadb_target: Base) -> None:
+    backend = {**mariadb_target.backend, "sslmode": "require"}
+    asked = Base(backend, "", mariadb_target.connect, mariadb_target.user, mariadb_target.password)
+    assert list(Case(case.directory / "tls", case.source, asked).problems()) == ["TLSFailed"]
+
+
 def test_users_and_permissions_are_refused_as_long_as_they_do_not_move(case: Case) -> None:
     request = case.request("survey").params
     target = {**request["target"], "auth": {"kind": "sqlite"}}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.local.mlflow.conftest import Populated
-from tests.local.mlflow.running import Base, Case, copied, look, postgres_base
+from tests.local.mlflow.running import Base, Case, copied, look, postgres_base, sqlite_base
+from tools import mlflow_servers
 from tools.postgres_servers import Server
 
 HEX = "0123456789abcdef"
@@ -229,6 +230,28 @@ def test_merging_on_mariadb_and_out_of_it(
     back.migrate(select={"experiments": {"include": ["nlp", "theirs"]}})
     assert back.target.value("SELECT count(*) FROM trace_info") == 3
     assert back.target.value("SELECT count(*) FROM spans") == 6
+
+
+@pytest.mark.parametrize("revision", ["97727af70f4d", "0584bdc529eb"])
+def test_databases_of_older_releases_move_between_equals(tmp_path: Path, revision: str) -> None:
+    path = tmp_path / "source" / "mlflow.db"
+    path.parent.mkdir()
+    mlflow_servers.initialise_at(f"sqlite:///{path}", revision)
+    source, target = sqlite_base(path), copied(sqlite_base(path), tmp_path / "target" / "mlflow.db")
+    location = "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage)"
+    source.run(
+        f"{location} VALUES (0, 'Default', 'mlflow-artifacts:/0', 'active'), (1, 'a', 'mlflow-artifacts:/1', 'active')",
+        "INSERT INTO runs (run_uuid, name, status, lifecycle_stage, artifact_uri, experiment_id)"
+        " VALUES ('aa', 'r', 'FINISHED', 'active', 'mlflow-artifacts:/1/aa/artifacts', 1)",
+        "INSERT INTO metrics (`key`, value, timestamp, step, is_nan, run_uuid) VALUES ('m', 1, 1, 1, 0, 'aa')",
+        "INSERT INTO registered_models (name) VALUES ('x')",
+        "INSERT INTO model_versions (name, version, source, run_id, current_stage)"
+        " VALUES ('x', 1, 'mlflow-artifacts:/1/aa/artifacts/m', 'aa', 'None')",
+    )
+    target.run(f"{location} VALUES (0, 'Default', '', 'active'), (1, 'b', '', 'active')")
+    Case(tmp_path / "case", source, target).migrate()
+    assert target.rows("SELECT experiment_id, artifact_uri FROM runs") == [(2, "mlflow-artifacts:/2/aa/artifacts")]
+    assert target.rows("SELECT name, source FROM model_versions") == [("x", "mlflow-artifacts:/2/aa/artifacts/m")]
 
 
 def _dump(base: Base) -> list[str]:
