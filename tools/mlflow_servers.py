@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import socket
 import subprocess
 import time
 import urllib.error
@@ -14,11 +16,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.postgres_servers import NoServer, free_port
+from tools.postgres_servers import NoServer
 
 PYTHON = Path(__file__).resolve().parents[1] / ".venv-servers" / "bin" / "python"
 READY_SECONDS = 90.0
 SCRIPT_SECONDS = 180.0
+
+#: Where ``net.ipv4.ip_local_port_range`` begins (ip(7)).
+FIRST_OF_KERNEL = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 
 def python() -> str:
@@ -80,17 +85,27 @@ def _code(code: str, *arguments: str) -> None:
 
 
 @contextlib.contextmanager
-def serving(backend: str, artifacts: Path, scratch: Path) -> Iterator[str]:
-    """A tracking server on loopback that hands out artifacts itself; its address. Ended with all its processes."""
-    port = free_port()
+def serving(
+    backend: str, artifacts: Path, scratch: Path, *, options: tuple[str, ...] = (), prefix: str = "", **variables: str
+) -> Iterator[str]:
+    """A tracking server on loopback that hands out artifacts itself; its address. Ended with all its processes.
+
+    ``prefix`` stands before every path, as with a proxy in front; ``variables`` are of its environment.
+    """
+    port = _port()
+    if prefix:
+        options = (*options, "--static-prefix", prefix)
     argv = (
         *(python(), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", backend, "--artifacts-destination", str(artifacts), "--serve-artifacts"),
+        *options,
     )
     scratch.mkdir(parents=True, exist_ok=True)
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}{prefix}"
+    # nothing runs jobs here, and what would run them costs as much as the server
+    settings = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **variables)
     with (scratch / "server.log").open("ab") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=scratch, env=environment(), start_new_session=True)
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=scratch, env=settings, start_new_session=True)
     try:
         _wait(process, address, scratch / "server.log")
         yield address
@@ -102,6 +117,14 @@ def serving(backend: str, artifacts: Path, scratch: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait(15)
+
+
+def _port() -> int:
+    """A free one below those that the kernel gives to connections, which take seconds less than a server."""
+    while True:
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", random.randrange(4_000, FIRST_OF_KERNEL)))  # noqa: S311 - no secret
+            return int(trial.getsockname()[1])
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

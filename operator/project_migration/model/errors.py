@@ -87,6 +87,9 @@ class Reason(StrEnum):
     NOTHING_SELECTED = "NothingSelected"
     VALUE_DOES_NOT_FIT = "ValueDoesNotFit"
     ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
+    SERVER_UNREACHABLE = "ServerUnreachable"
+    ARTIFACTS_UNREACHABLE = "ArtifactsUnreachable"
+    ARCHIVE_UNREADABLE = "ArchiveUnreadable"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -198,6 +201,12 @@ REMEDIES: dict[Reason, str] = {
     Reason.VALUE_DOES_NOT_FIT: "Shorten or correct the values that the message names on the source, or leave their"
     " objects out.",
     Reason.ARTIFACTS_UNSUPPORTED: "Correct the artifact location that the message names, or leave its experiment out.",
+    Reason.SERVER_UNREACHABLE: "Correct trackingUri, and see that helpers may reach the server (name resolution,"
+    " NetworkPolicies, firewalls); then retry.",
+    Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
+    " proxy them (--serve-artifacts), or set select.metadataOnly.",
+    Reason.ARCHIVE_UNREADABLE: "Name the directory that holds the export's experiments or models, and mend or remove the"
+    " files that the message names.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

@@ -1,0 +1,1 @@
+"""Worker programs that move an MLflow tracking server's contents through its REST interface."""
