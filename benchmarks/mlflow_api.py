@@ -3,8 +3,9 @@
 Run ``python -m benchmarks.mlflow_api --runs 120``. Three servers of the newest MLflow on this machine, on loopback,
 with SQLite and four processes each, as ``mlflow server`` starts by itself: one with the runs, and one for each way. The
 runs are like those of the package's own published measure: some seven an experiment, each with metrics that have
-histories, params, tags and files in folders. The package exports and imports with threads, as its documentation says to
-for many runs; both programs' start is part of their time, and ours proves the move beside it. Figures are seconds a run.
+histories, params, tags and files in folders. The package exports and imports with threads, as its documentation says
+to for many runs; both programs' start is part of their time, and ours proves the move beside it. Figures are seconds a
+run.
 """
 
 from __future__ import annotations
