@@ -4,7 +4,8 @@ Run ``python -m benchmarks.mlflow_database``. The population is as large as the 
 figures of: 249 experiments, 1,770 runs, with metrics, params and tags, made by SQL in a database that MLflow made.
 ``copy`` is what stands between the stop and the start of a server; ``arrange``, ``copy`` and ``verify`` together are
 the move with its proof. Peers: SQLite's own backup, and ``pg_dump | psql``. Each round runs each once; figures are
-medians. ``--metrics 10000000`` says how many rows the second part moves, whose peak memory is measured.
+medians, and processor seconds, of clients and servers, in brackets say the same on a machine that has other work.
+``--metrics 10000000`` says how many rows the second part moves, whose peak memory is measured.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ EXPERIMENTS, RUNS = 249, 1770
 KEYS, POINTS, PARAMS, TAGS = 5, 20, 10, 5
 MAJOR = 18
 
+#: Seconds until a server has taken note of sessions that ended; counted nowhere.
+SETTLING = 1.0
+
 _FILL = (
     "INSERT INTO experiments (experiment_id, name, workspace, artifact_location, lifecycle_stage)"
     " SELECT {i}, 'experiment ' || {i}, 'default', 'mlflow-artifacts:/' || {i}, 'active' FROM {experiments}",
@@ -42,13 +46,13 @@ _FILL = (
     " SELECT {id}, 'run ' || {i}, 'FINISHED', 'active', 'mlflow-artifacts:/' || (1 + {i} % {e}) || '/' || {id}"
     " || '/artifacts', 1 + {i} % {e}, 1700000000000 + {i}, 'ann' FROM {runs}",
     "INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)"
-    " SELECT 'metric ' || {i} % {keys}, {i} * 0.37, 1700000000000 + {i}, {i} / {keys} % {points}, {false}, {owner}"
+    " SELECT 'metric ' || ({i} % {keys}), {i} * 0.37, 1700000000000 + {i}, {i} / {keys} % {points}, {false}, {owner}"
     " FROM {metrics}",
     "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)"
     " SELECT key, max(value), max(timestamp), max(step), {false}, run_uuid FROM metrics GROUP BY key, run_uuid",
-    "INSERT INTO params (key, value, run_uuid) SELECT 'param ' || {i} % {params_each}, 'value ' || {i}, {param_owner}"
+    "INSERT INTO params (key, value, run_uuid) SELECT 'param ' || ({i} % {params_each}), 'value ' || {i}, {param_owner}"
     " FROM {params}",
-    "INSERT INTO tags (key, value, run_uuid) SELECT 'tag ' || {i} % {tags_each}, 'value ' || {i}, {tag_owner}"
+    "INSERT INTO tags (key, value, run_uuid) SELECT 'tag ' || ({i} % {tags_each}), 'value ' || {i}, {tag_owner}"
     " FROM {tags}",
 )
 
@@ -100,27 +104,53 @@ def fill(run: Callable[[str], Any], size: Size, *, postgres: bool) -> None:
 @dataclass(frozen=True)
 class Took:
     seconds: float
-    megabytes: float
+    processor: float
+    megabytes: float = 0.0
 
 
-def worker(name: str, scratch: Path, sides: dict[str, Any], roots: dict[str, str]) -> Took:
+class Clock:
+    """Seconds on the wall and of processors: of this program, its children that ended, and a server's sessions."""
+
+    def __init__(self, server: Server | None) -> None:
+        self._server = server
+        self._began, self._used = time.monotonic(), self._processor()
+
+    def _processor(self) -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        total = sum(one.ru_utime + one.ru_stime for one in used)
+        if self._server is not None and self._server.process is not None:
+            # of every session that ended (proc(5), stat, cutime)
+            fields = Path(f"/proc/{self._server.process.pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+        return total
+
+    def read(self, megabytes: float = 0.0) -> Took:
+        seconds = time.monotonic() - self._began
+        if self._server is not None:
+            time.sleep(SETTLING)
+        return Took(seconds, self._processor() - self._used, megabytes)
+
+
+def worker(name: str, scratch: Path, sides: dict[str, Any], roots: dict[str, str], server: Server | None) -> Took:
     """One helper; the largest it was."""
     request = Request(
         f"mlflow.database.{name}", "bench", "bench", "bench", name, "ml", 1, roots | {"workspace": str(scratch)}, sides
     )
     argv = (sys.executable, "-m", f"project_migration.workers.mlflow.database.{name}", "--request", "-")
-    began = time.monotonic()
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    clock = Clock(server)
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdin is not None
         process.stdin.write(request.to_json())
         process.stdin.close()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    took = time.monotonic() - began
+    took = clock.read(usage.ru_maxrss / 1024)
     record = Record.from_json((scratch / "results" / f"{name}-ml.json").read_text())
     if not record.succeeded:
         raise SystemExit(f"{name}: {record.message}")
-    return Took(took, usage.ru_maxrss / 1024)
+    return took
 
 
 @dataclass(frozen=True)
@@ -132,13 +162,14 @@ class Files:
     source: Path
     new: Path
     scratch: Path
+    server = None
 
-    def plain(self, number: int) -> float:
+    def plain(self, number: int) -> Took:
         target = self.scratch / f"plain-{number}.db"
-        began = time.monotonic()
+        clock = Clock(None)
         with closing(sqlite3.connect(self.source)) as one, closing(sqlite3.connect(target)) as other:
             one.backup(other)
-        took = time.monotonic() - began
+        took = clock.read()
         target.unlink()
         return took
 
@@ -168,19 +199,19 @@ class Servers:
     new: str
     scratch: Path
 
-    def plain(self, number: int) -> float:
+    def plain(self, number: int) -> Took:
         target = f"plain_{number}"
         environment = {**os.environ, "PGHOST": self.server.host, "PGPORT": str(self.server.port), "PGUSER": "postgres"}
         environment["PGPASSWORD"] = PASSWORD
         tools = programs(MAJOR)
         with self.server.database(target):
-            began = time.monotonic()
+            clock = Clock(self.server)
             dump = subprocess.Popen((str(tools / "pg_dump"), self.source), env=environment, stdout=subprocess.PIPE)
             argv = (str(tools / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target)
             subprocess.run(argv, env=environment, stdin=dump.stdout, stdout=subprocess.DEVNULL, check=True)
             if dump.wait():
                 raise SystemExit("pg_dump failed")
-            return time.monotonic() - began
+            return clock.read()
 
     @contextmanager
     def sides(self, number: int) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
@@ -207,21 +238,29 @@ WORKERS = ("arrange", "copy", "verify")
 
 def measure(ours: Files | Servers, rounds: int) -> dict[str, Any]:
     found: dict[str, list[Took]] = {name: [] for name in WORKERS}
-    peers: list[float] = []
+    peers: list[Took] = []
     for number in range(rounds):
         peers.append(ours.plain(number))
         workspace = ours.scratch / f"workspace-{number}"
         with ours.sides(number) as (sides, roots):
             for name in WORKERS:
-                found[name].append(worker(name, workspace, sides, roots))
+                found[name].append(worker(name, workspace, sides, roots, ours.server))
         shutil.rmtree(workspace)
-    seconds = {name: statistics.median(one.seconds for one in all_of) for name, all_of in found.items()}
-    peer = statistics.median(peers)
-    largest = max(one.megabytes for all_of in found.values() for one in all_of)
-    print(f"{ours.name}: {ours.peer} {peer:.2f} s", end="")
-    print("".join(f", {name} {took:.2f} s" for name, took in seconds.items()), end="")
-    print(f"; copy is {seconds['copy'] / peer:.1f} of the peer, at most {largest:.0f} MB of memory", flush=True)
-    return {"peer": peer, "seconds": seconds, "megabytes": largest}
+    figures = {name: _median(all_of) for name, all_of in {ours.peer: peers, **found}.items()}
+    peer, copy = figures[ours.peer], figures["copy"]
+    told = ", ".join(f"{name} {one.seconds:.2f} s ({one.processor:.2f})" for name, one in figures.items())
+    ratios = f"{copy.seconds / peer.seconds:.1f} of the peer ({copy.processor / peer.processor:.1f})"
+    largest = max(one.megabytes for one in figures.values())
+    print(f"{ours.name}: {told}; copy is {ratios}; at most {largest:.0f} MB of memory", flush=True)
+    return {name: asdict(one) for name, one in figures.items()}
+
+
+def _median(all_of: list[Took]) -> Took:
+    return Took(
+        statistics.median(one.seconds for one in all_of),
+        statistics.median(one.processor for one in all_of),
+        max(one.megabytes for one in all_of),
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

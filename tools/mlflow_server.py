@@ -56,7 +56,8 @@ class MlflowServer:
                     stdout=log,
                     stderr=log,
                     cwd=self.home,
-                    env=mlflow_servers.environment(),
+                    # nothing runs jobs here, and what would run them costs as much as the server
+                    env=mlflow_servers.environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
                     start_new_session=True,
                 )
             (self.home / "server.pid").write_text(str(process.pid))

@@ -54,11 +54,29 @@ def initialise(uri: str, artifacts: str) -> None:
 
     ``uri``: SQLAlchemy's; ``artifacts``: what the server calls its artifact root.
     """
-    code = (
+    _code(
         "import sys; from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore;"
-        " SqlAlchemyStore(sys.argv[1], sys.argv[2])"
+        " SqlAlchemyStore(sys.argv[1], sys.argv[2])",
+        uri,
+        artifacts,
     )
-    argv = (python(), "-c", code, uri, artifacts)
+
+
+def initialise_at(uri: str, revision: str) -> None:
+    """Makes the tables that an older release would have made; ``revision`` is Alembic's."""
+    _code(
+        "import sys, sqlalchemy; from alembic import command;"
+        " from mlflow.store.db.utils import _get_alembic_config;"
+        " from mlflow.store.tracking.dbmodels.initial_models import Base;"
+        " Base.metadata.create_all(sqlalchemy.create_engine(sys.argv[1]));"
+        " command.upgrade(_get_alembic_config(sys.argv[1]), sys.argv[2])",
+        uri,
+        revision,
+    )
+
+
+def _code(code: str, *arguments: str) -> None:
+    argv = (python(), "-c", code, *arguments)
     done = subprocess.run(
         argv, check=False, capture_output=True, text=True, timeout=SCRIPT_SECONDS, env=environment(), cwd="/"
     )

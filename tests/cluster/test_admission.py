@@ -23,11 +23,31 @@ def a_database(source: str, **more: Any) -> dict[str, Any]:
     return {"name": "shop", "source": endpoint(source), "target": endpoint("new"), **more}
 
 
+def an_address(host: str) -> dict[str, Any]:
+    return {"trackingUri": f"http://{host}:5000"}
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         ({"volumes": None}, "spec: Invalid value: give exactly one platform: clearml, cdsw, cml, mlflow, volumes"),
-        ({"mlflow": {}}, "spec: Invalid value: give exactly one platform: clearml, cdsw, cml, mlflow, volumes"),
+        ({"cdsw": {}}, "spec: Invalid value: give exactly one platform: clearml, cdsw, cml, mlflow, volumes"),
+        (
+            {"volumes": None, "mlflow": {"source": an_address("me:pw@old"), "target": an_address("new")}},
+            "spec.mlflow.source.trackingUri: Invalid value: give the plain name, no URI",
+        ),
+        (
+            {"volumes": None, "mlflow": {"source": an_address("old"), "target": {}}},
+            "spec.mlflow.target: Invalid value: give trackingUri, backend or both; or archive alone",
+        ),
+        (
+            {"volumes": None, "mlflow": {"source": {"backend": {}}, "target": an_address("new")}},
+            "spec.mlflow.source.backend: Invalid value: give exactly one of postgres, mysql, sqlite",
+        ),
+        (
+            {"volumes": None, "mlflow": {"via": "Database", "source": an_address("old"), "target": an_address("new")}},
+            "spec.mlflow.via: Invalid value: via Database needs backend on both sides",
+        ),
         ({"workspace": None}, "spec.workspace: Invalid value: name the workspace claim, or a size for one to be made"),
         (
             {"workspace": {"claimName": "w", "size": "1Gi"}},

@@ -270,7 +270,8 @@ def test_an_operator_killed_in_its_pod_during_each_helper_goes_on(operator: Kube
             operator.delete("pod", pod["metadata"]["name"], "--grace-period=0", "--force")
     status = kube.ended("files", timeout=240)
     assert status["phase"] == "Succeeded", describe(status)
-    assert [u["attempt"] for s in status["steps"] for u in s.get("units", [])] == [1, 1, 1, 1]
+    attempts = [unit["attempt"] for step in status["steps"] for unit in step.get("units", [])]
+    assert set(attempts) == {1}, "no helper was made twice"
     web_is_back(kube)
     operator.kubectl("rollout", "status", "deployment", "--timeout=60s")
     assert operator.namespace == OPERATOR_NAMESPACE

@@ -16,13 +16,14 @@ import pytest
 import yaml
 
 from tests.cluster.kube import Kube, describe, wait
+from tests.cluster.test_disruptions import helper_pod
 from tests.pages import OPERATIONS, Command, assert_shown, file_in, sections
 
 PROGRAMS = Path(sys.executable).parent
 CLUSTER = sections(OPERATIONS, in_a_cluster=True)
 CLAIMS = ("files-old", "files-new", "migration-work", "migration-backup")
 THEIRS = "cat /claims/files-new/theirs; ls -A /claims/files-new"
-CHANGES = "for i in $(seq 20); do date +%N >> /claims/files-old/large; sleep 1; done"
+CHANGES = "while true; do date +%N >> /claims/files-old/large; sleep 0.2; done"
 FAILS = {"onFailure": "Halt", "retries": 0}
 
 
@@ -71,12 +72,14 @@ class Evening:
         self.ended("Succeeded")
 
     def is_held(self) -> None:
-        """Somebody writes to the source while it is copied."""
-        self.kube.run("large", "head -c 60000000 /dev/urandom > /claims/files-old/large", "files-old")
-        self.apply(transfer={"bandwidth": "5Mi"}, **FAILS)
-        wait(lambda: self.kube.status("vision").get("firstWriteAt"), "the first write", 90)
-        self.kube.run("change", CHANGES, "files-old")
+        """Somebody writes to the source while it is copied, and does not stop."""
+        self.kube.run("large", "head -c 30000000 /dev/urandom > /claims/files-old/large", "files-old")
+        self.apply(transfer={"bandwidth": "2Mi"}, **FAILS)
+        helper_pod(self.kube, "copy")
+        self.kube.apply(self.kube.a_pod("change", CHANGES, ("files-old",)))
         self.ended("Failed")
+        self.kube.delete("pod", "change", "--grace-period=0", "--force")
+        assert self.kube.status("vision")["failureReason"] == "SourceChanged"
         assert self.kube.replicas("statefulset", "store") == 0
 
     def has_failed(self) -> None:

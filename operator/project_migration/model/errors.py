@@ -205,8 +205,8 @@ REMEDIES: dict[Reason, str] = {
     " NetworkPolicies, firewalls); then retry.",
     Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
     " proxy them (--serve-artifacts), or set select.metadataOnly.",
-    Reason.ARCHIVE_UNREADABLE: "Name the directory that holds the export's experiments or models, and mend or remove the"
-    " files that the message names.",
+    Reason.ARCHIVE_UNREADABLE: "Name the directory that holds the export's experiments or models, and mend or remove"
+    " the files that the message names.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

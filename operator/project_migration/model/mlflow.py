@@ -131,7 +131,7 @@ class Server(Model):
     backend: Backend | None = None
     """The server's database. Needed by via Database."""
     auth: Backend | None = None
-    """The database of the basic-auth app, when users and permissions move too (via Database)."""
+    """The database of the basic-auth app, for its users and permissions. Refused as NotSupportedYet in this release."""
     artifacts: Artifacts | None = None
     """The directory that holds the server's files (via Database)."""
     archive: Volume | None = None

@@ -69,7 +69,7 @@ def postgres_base(server: postgres_servers.Server, database: str) -> Base:
 def mariadb_base(server: mariadb_servers.MariaServer, database: str) -> Base:
     user, password = mariadb_servers.USER, mariadb_servers.PASSWORD
     uri = f"mysql+pymysql://{user}:{quote(password, safe='')}@{server.host}:{server.port}/{database}"
-    backend = {"kind": "mysql", "host": server.host, "port": server.port, "database": database, "sslmode": "disable"}
+    backend = {"kind": "mysql", "host": server.host, "port": server.port, "database": database}
     return Base(backend, uri, lambda: server.connect(database), user, password)
 
 

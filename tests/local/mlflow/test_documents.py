@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +19,7 @@ import yaml
 
 from tests.local.mlflow.conftest import Populated
 from tests.local.mlflow.running import Base, copied, postgres_base
+from tests.local.test_run_kept import changing
 from tools import mlflow_servers
 from tools.postgres_servers import Server
 
@@ -186,17 +188,19 @@ def test_a_server_in_use_gets_the_rest_and_an_undo_takes_it_back(laptop: Site) -
     assert ((Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)) == before
 
 
-def test_a_file_that_cannot_be_placed_takes_rows_and_files_back(laptop: Site, populated: Populated) -> None:
+def test_a_file_that_never_rests_takes_rows_and_files_back(laptop: Site, populated: Populated) -> None:
     in_use(laptop)
     base, artifacts = laptop.target
-    numbers = sorted(path.name for path in populated.artifacts.iterdir() if path.is_dir())
-    in_the_way = next(name for name in numbers if name != "1")
-    (artifacts / in_the_way).write_text("a file where a directory has to be")
+    busy = laptop.path / "busy"
+    shutil.copytree(populated.artifacts, busy, symlinks=True)
+    laptop.source = (populated.base, busy)
     before = (Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)
     laptop.spec = {"backup": {"path": str(laptop.path / "backup")}}
-    failed = laptop.call("run")
+    with changing(busy / "1" / "log"):
+        failed = laptop.call("run")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert laptop.status().get("rolledBackAt"), laptop.status()["failure"]
+    assert laptop.status()["failureReason"] == "SourceChanged"
+    assert laptop.status()["rolledBackAt"], laptop.status()["failure"]
     assert ((Path(base.root or "") / "mlflow.db").read_bytes(), tree(artifacts)) == before
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -70,6 +71,27 @@ def test_an_unreachable_server_and_a_wrong_password_are_told_at_once(tmp_path: P
     assert "not the password" not in str(found)
 
 
+def test_a_mysql_server_without_tls_is_refused_where_tls_is_asked_for(case: Case, mariadb_target: Base) -> None:
+    backend = {**mariadb_target.backend, "sslmode": "require"}
+    asked = Base(backend, "", mariadb_target.connect, mariadb_target.user, mariadb_target.password)
+    assert list(Case(case.directory / "tls", case.source, asked).problems()) == ["TLSFailed"]
+
+
+def test_users_and_permissions_are_refused_as_long_as_they_do_not_move(case: Case) -> None:
+    request = case.request("survey").params
+    target = {**request["target"], "auth": {"kind": "sqlite"}}
+    assert list(case.problems(target=target)) == ["NotSupportedYet"]
+
+
+def test_a_new_round_loads_anew_what_the_proof_found_wrong(case: Case) -> None:
+    for worker in ("arrange", "copy"):
+        case.good(worker, **ALL)
+    case.target.run("DELETE FROM params")
+    assert case.run("verify", **ALL).reason == "VerifyFailed"
+    for worker in ("arrange", "copy", "verify"):
+        case.good(worker, round=2, **ALL)
+
+
 def test_a_selection_that_matches_nothing_is_refused(case: Case) -> None:
     select = {"experiments": {"include": ["no such"]}, "models": {"include": []}}
     assert list(case.problems(select=select)) == ["NothingSelected"]
@@ -91,6 +113,21 @@ def test_values_that_postgresql_cannot_hold_are_counted_by_column(
     case.good("arrange")
     assert case.run("copy").reason == "ValueDoesNotFit"
     assert postgres_target.value("SELECT count(*) FROM runs") == 0
+
+
+def test_names_that_mysql_does_not_tell_apart_are_told(
+    tmp_path: Path, populated: Populated, mariadb_target: Base
+) -> None:
+    source = copied(populated.base, tmp_path / "odd" / "mlflow.db")
+    child = populated.made["child"]
+    source.run(
+        "INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (70, 'NLP', 'active')",
+        f"INSERT INTO params (`key`, value, run_uuid) VALUES ('LR', '1', '{child}')",
+    )
+    found = Case(tmp_path / "case", source, mariadb_target).good("survey").facts["problems"]["found"]
+    told = " ".join(problem["message"] for problem in found)
+    assert "'NLP' and 'nlp'" in told or "would both be called" in told
+    assert "params.key" in told
 
 
 def test_an_artifact_location_of_an_unknown_scheme_is_refused(tmp_path: Path, populated: Populated, case: Case) -> None:
@@ -140,6 +177,7 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
     new = copied(new_sqlite, tmp_path / "target" / "mlflow.db")
     case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
     case.good("arrange", **ALL)
+    made = _definitions(case.target)
     for moment in (0.6, 0.9):
         worker = case.start("copy", **ALL)
         time.sleep(moment)
@@ -152,6 +190,43 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
     case.good("copy", **ALL)
     case.good("verify", **ALL)
     assert case.target.value("SELECT count(*) FROM metrics") > 200_000
+    # indexes and keys that were set aside for the many rows are as they were
+    assert _definitions(case.target) == made
+
+
+def _definitions(base: Base) -> set[object]:
+    if base.backend["kind"] == "sqlite":
+        found = base.rows("SELECT type, name, tbl_name, sql FROM sqlite_master")
+        return {row for row in found if "project_migration" not in str(row[1])}
+    indexes = base.rows("SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+    keys = base.rows(
+        "SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'public'::regnamespace"
+    )
+    return {*indexes, *keys}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_memory_does_not_grow_with_the_number_of_metrics(
+    tmp_path: Path, populated: Populated, new_sqlite: Base, postgres_target: Base, kind: str
+) -> None:
+    source = copied(populated.base, tmp_path / "many" / "mlflow.db")
+    many_metrics(source, 50, 8000)
+    new = copied(new_sqlite, tmp_path / "target" / "mlflow.db")
+    case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
+    for name in ("arrange", "copy", "verify"):
+        largest = _largest(case.start(name, **ALL))
+        # the program alone is half of it; so many rows would be 200 MB
+        assert largest < 160, name
+
+
+def _largest(worker: subprocess.Popen[str]) -> float:
+    """Waits for the end of a helper that says little; megabytes that it had at most."""
+    _, status, usage = os.wait4(worker.pid, 0)
+    worker.returncode = os.waitstatus_to_exitcode(status)
+    worker.communicate(timeout=30)
+    assert worker.returncode == 0
+    return usage.ru_maxrss / 1024
 
 
 def _when_free(base: Base) -> int:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.local.mlflow.conftest import Populated
-from tests.local.mlflow.running import Base, Case, look
+from tests.local.mlflow.running import Base, Case, copied, look, postgres_base, sqlite_base
+from tools import mlflow_servers
+from tools.postgres_servers import Server
 
 HEX = "0123456789abcdef"
 
@@ -167,6 +169,89 @@ def test_merging_on_postgresql_finds_the_next_number(
     found = look(postgres_target, populated.made | {"gone": populated.made["child"], "lost": populated.made["child"]})
     assert int(found["next"]) == postgres_target.value("SELECT max(experiment_id) FROM experiments")
     assert found["runs"]["child"]["latest"]["odd"] == "1e-300"
+
+
+@pytest.mark.parametrize(
+    ("models", "numbers"),
+    [
+        ({"include": ["class*"], "versions": "Latest"}, [2, 12]),
+        ({"include": ["class*"], "versions": ["4", "7"]}, [4, 7]),
+        ({"include": ["class*"], "stages": ["Production"]}, [2]),
+        ({"include": ["*"], "aliases": ["champion"]}, [11]),
+        ({"include": ["class*"], "versions": ["4"], "withRuns": "None"}, [4]),
+    ],
+)
+def test_versions_are_chosen_and_keep_their_numbers(case: Case, models: dict[str, object], numbers: list[int]) -> None:
+    case.migrate(select={"experiments": {"include": []}, "models": models})
+    found = case.target.rows("SELECT version FROM model_versions ORDER BY version")
+    assert [row[0] for row in found] == numbers
+    assert case.target.value("SELECT count(*) FROM registered_models") == 1
+    runs = case.target.value("SELECT count(*) FROM runs")
+    assert runs == (0 if models.get("withRuns") == "None" else 1)
+
+
+def test_all_runs_come_with_a_model_where_that_is_wanted(case: Case) -> None:
+    models = {"include": ["detector"], "withRuns": "All"}
+    case.migrate(select={"experiments": {"include": []}, "models": models})
+    assert case.target.rows("SELECT name FROM experiments WHERE experiment_id <> 0") == [("vision/detect",)]
+    assert case.target.value("SELECT count(*) FROM runs") == 2
+    assert case.target.value("SELECT count(*) FROM logged_models") == 1
+    assert case.target.value("SELECT count(*) FROM datasets") == 1
+
+
+def test_update_moves_aliases_and_descriptions(used: Case, populated: Populated) -> None:
+    used.migrate(onConflict="Update")
+    target = used.target
+    assert target.value("SELECT description FROM registered_models WHERE name = 'classifier'") == "it's a model"
+    assert target.rows("SELECT version FROM registered_model_aliases WHERE name = 'classifier'") == [(12,)]
+
+
+def test_a_part_goes_between_two_postgresql_databases(
+    tmp_path: Path, populated: Populated, postgres_target: Base, postgres: Server, new_postgres: str
+) -> None:
+    Case(tmp_path / "first", populated.base, postgres_target).migrate()
+    with postgres.database("part", template=new_postgres) as name:
+        case = Case(tmp_path / "second", postgres_target, postgres_base(postgres, name))
+        case.migrate(select={"experiments": {"ids": ["1"]}, "models": {"include": ["classifier"]}})
+        assert case.target.value("SELECT count(*) FROM metrics") == 309
+        assert case.target.value("SELECT count(*) FROM model_versions") == 12
+        again = Case(tmp_path / "third", postgres_target, case.target)
+        again.migrate()
+        assert case.target.value("SELECT count(*) FROM runs") == 6
+        assert case.target.value("SELECT count(*) FROM model_versions") == 16
+
+
+def test_merging_on_mariadb_and_out_of_it(
+    tmp_path: Path, populated: Populated, mariadb_target: Base, new_sqlite: Base
+) -> None:
+    own(mariadb_target)
+    Case(tmp_path / "in", populated.base, mariadb_target).migrate(onConflict="Update")
+    back = Case(tmp_path / "out", mariadb_target, copied(new_sqlite, tmp_path / "t" / "mlflow.db"))
+    back.migrate(select={"experiments": {"include": ["nlp", "theirs"]}})
+    assert back.target.value("SELECT count(*) FROM trace_info") == 3
+    assert back.target.value("SELECT count(*) FROM spans") == 6
+
+
+@pytest.mark.parametrize("revision", ["97727af70f4d", "0584bdc529eb"])
+def test_databases_of_older_releases_move_between_equals(tmp_path: Path, revision: str) -> None:
+    path = tmp_path / "source" / "mlflow.db"
+    path.parent.mkdir()
+    mlflow_servers.initialise_at(f"sqlite:///{path}", revision)
+    source, target = sqlite_base(path), copied(sqlite_base(path), tmp_path / "target" / "mlflow.db")
+    location = "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage)"
+    source.run(
+        f"{location} VALUES (0, 'Default', 'mlflow-artifacts:/0', 'active'), (1, 'a', 'mlflow-artifacts:/1', 'active')",
+        "INSERT INTO runs (run_uuid, name, status, lifecycle_stage, artifact_uri, experiment_id)"
+        " VALUES ('aa', 'r', 'FINISHED', 'active', 'mlflow-artifacts:/1/aa/artifacts', 1)",
+        "INSERT INTO metrics (`key`, value, timestamp, step, is_nan, run_uuid) VALUES ('m', 1, 1, 1, 0, 'aa')",
+        "INSERT INTO registered_models (name) VALUES ('x')",
+        "INSERT INTO model_versions (name, version, source, run_id, current_stage)"
+        " VALUES ('x', 1, 'mlflow-artifacts:/1/aa/artifacts/m', 'aa', 'None')",
+    )
+    target.run(f"{location} VALUES (0, 'Default', '', 'active'), (1, 'b', '', 'active')")
+    Case(tmp_path / "case", source, target).migrate()
+    assert target.rows("SELECT experiment_id, artifact_uri FROM runs") == [(2, "mlflow-artifacts:/2/aa/artifacts")]
+    assert target.rows("SELECT name, source FROM model_versions") == [("x", "mlflow-artifacts:/2/aa/artifacts/m")]
 
 
 def _dump(base: Base) -> list[str]:

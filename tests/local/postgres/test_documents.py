@@ -96,9 +96,9 @@ class Site:
             check=False,
         )
 
-    def verb(self, verb: str) -> subprocess.CompletedProcess[str]:
+    def verb(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
         """One that goes on with what the state directory holds."""
-        argv = (*PROGRAM, verb, "--state", str(self.state))
+        argv = (*PROGRAM, verb, "--state", str(self.state), *words)
         return subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
 
     def run(self, *binds: str) -> subprocess.CompletedProcess[str]:

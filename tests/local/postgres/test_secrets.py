@@ -39,7 +39,8 @@ def test_a_migration_and_its_undo_leave_no_password_behind(site: Site) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         undone = site.verb("undo")
         assert undone.returncode == 0, undone.stdout + undone.stderr
-        report = site.verb("report")
+        report = site.verb("report", "--output", "-")
+        assert "<html" in report.stdout, report.stderr
         with site.target[0].connect(site.target[1]) as connection:
             connection.execute(b"REASSIGN OWNED BY mover_new TO postgres")
     for program in ("postgres.copy", "postgres.dump", "postgres.restore", "pg_dump", "pg_restore", "psql"):

@@ -113,6 +113,11 @@ def test_auto_takes_the_address_where_one_side_lacks_a_database() -> None:
             "spec.mlflow.source.archive.subPath: must stay inside the claim: no '..'",
         ),
         (
+            a_document(a_server(auth=a_backend("auth.old"))),
+            "spec.mlflow.source.auth: NotSupportedYet: users and permissions of the basic-auth app do not move in this"
+            " release",
+        ),
+        (
             a_document(transfer={"preCopy": 1}),
             "spec.transfer.preCopy: a tracking server is copied as it is at one moment: leave it out",
         ),

@@ -140,3 +140,26 @@ def test_a_copy_that_is_repeated_changes_nothing(bench: Bench) -> None:
     copy(bench, release=True).succeeded()
     again = copy(bench, release=True).succeeded()
     assert again.counts["bytesCopied"] == 0
+
+
+def test_single_runs_are_taken_out_of_a_directory_that_keeps_its_name_and_of_one_that_does_not(bench: Bench) -> None:
+    put(bench.source / "1/run-c/x", "not wanted")
+    put(bench.source / "2/run-d/x", "not wanted")
+    put(bench.source / "3/run-e/x", "nothing of it is wanted")
+    arrange(bench, ("1", "7"), ("3", "8"), only=["1/run-a", "2/run-b"])
+    copy(bench, release=True).succeeded()
+    assert files(bench.target) == {
+        "7/run-a/artifacts/model/MLmodel",
+        "7/run-a/artifacts/loss.csv",
+        "2/run-b/artifacts/x",
+    }
+    verify(bench).succeeded()
+
+
+def test_an_experiment_of_a_workspace_gets_its_directory_within_that(bench: Bench) -> None:
+    put(bench.source / "workspaces/team/1/run-f/x", "f")
+    arrange(bench, ("workspaces/team/1", "workspaces/team/7"))
+    copy(bench, release=True).succeeded()
+    assert "workspaces/team/7/run-f/x" in files(bench.target)
+    assert "workspaces/team/1/run-f/x" not in files(bench.target)
+    verify(bench).succeeded()

@@ -74,7 +74,7 @@ class Report:
         if context.migration.document is None:
             return "not written: the document cannot be read"
         if not context.status.workspace_claim:
-            return "not written by a helper: the document names no workspace"
+            return "left to the command that carries this document out"
         if not any(unit.counts for step in context.status.steps for unit in step.units):
             return "not written: no helper of this migration has come to its end here"
         if self.way_back and context.spec.suspend:

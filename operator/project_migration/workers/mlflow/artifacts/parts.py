@@ -6,8 +6,9 @@ wrote to ``mlflow/moves.json`` in the workspace::
 
     {"version": 1, "moves": [{"from": "1", "to": "7"}, {"from": "0/a1b2", "to": "5/a1b2"}], "only": ["1", "2"]}
 
-Paths are below the roots; one run of an experiment may move alone. ``only``: the directories that are wanted; all of
-them when it is left out or null.
+Paths are below the roots, as on the source. One run of an experiment may move alone, and where a server has workspaces
+a directory that moves may be ``workspaces/<name>/1``. ``only``: the directories that are wanted; all of them when it is
+left out or null.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,17 +71,44 @@ def in_parts(job: Job, work: Work) -> Record:
 def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
     """Each with the path below which its names are: the tree itself first."""
     leaving = {name for name, _ in moves.renamed}
-    wanted = None if moves.only is None else [name for name in moves.only if name not in leaving]
+    wanted = None if moves.only is None else [name for name in moves.only if not _lies_in(name, leaving)]
     if wanted is None or wanted:
         exclude = [*job.request.params.get("exclude", ()), *(_pattern(name) for name in sorted(leaving))]
         include = [] if wanted is None else [_pattern(name) for name in wanted]
         yield "", _part(job, {**job.request.params, "exclude": exclude, "include": include})
     for (old, new), names in _together(moves.renamed).items():
-        if os.path.isdir(os.path.join(job.root("source"), old)):  # an experiment without files has none
+        within = [_pattern(name) for name in names] or _within(old, moves.only)
+        # an experiment without files has no directory
+        if within is not None and os.path.isdir(os.path.join(job.root("source"), old)):
             # the whole tree was looked at: in what this migration makes below it, nothing can be a stranger's
             fresh = {"exclude": [], "requireEmpty": False, "release": True}
-            params = {**job.request.params, **fresh, "include": [_pattern(name) for name in names]}
-            yield f"{old}/", _part(job, params, old, new)
+            yield f"{old}/", _part(job, {**job.request.params, **fresh, "include": within}, old, new)
+
+
+def keep_times(job: Job, moves: Moves) -> None:
+    """Directories above one that got another name, which got an entry after their time was set, have it again."""
+    for old, new in moves.renamed:
+        steps = new.split("/")[:-1]
+        if steps != old.split("/")[:-1]:
+            continue  # they are roots of parts themselves
+        for depth in range(len(steps), 0, -1):
+            above = "/".join(steps[:depth])
+            with suppress(FileNotFoundError):
+                kept = os.lstat(os.path.join(job.root("source"), above))
+                times = (kept.st_atime_ns, kept.st_mtime_ns)
+                os.utime(os.path.join(job.root("target"), above), ns=times, follow_symlinks=False)
+
+
+def _lies_in(name: str, directories: set[str]) -> bool:
+    steps = name.split("/")
+    return any("/".join(steps[:depth]) in directories for depth in range(1, len(steps) + 1))
+
+
+def _within(directory: str, only: tuple[str, ...] | None) -> list[str] | None:
+    """Patterns for what is wanted of a directory; none for all of it, None when nothing is."""
+    if only is None or _lies_in(directory, set(only)):
+        return []
+    return [_pattern(name.removeprefix(f"{directory}/")) for name in only if name.startswith(f"{directory}/")] or None
 
 
 def _together(renamed: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -106,7 +135,8 @@ def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> 
         "source": os.path.join(request.roots["source"], old),
         "target": os.path.join(request.roots["target"], new),
     }
-    return replace(job, request=replace(request, params=params, roots=roots, unit=f"{request.unit}-{old}-{new}"))
+    unit = f"{request.unit}-{old}-{new}".replace("/", "-")
+    return replace(job, request=replace(request, params=params, roots=roots, unit=unit))
 
 
 def _pattern(name: str) -> str:

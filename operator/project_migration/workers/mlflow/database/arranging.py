@@ -58,11 +58,13 @@ class Arranger:
     def arrange(self, lists: Lists) -> Arranged:
         empty = state.is_new(self.target) or state.is_ours_alone(self.target, self.migration)
         everything = experiments.read(self.source)
-        registry = Registrar(self.source, self.target, self.selection, self._plain_uris(), empty=empty).place()
+        registrar = Registrar(self.source, self.target, self.selection, empty=empty)
+        registry = registrar.choose()
         runs, logged_models = self._of_versions(registry)
         chosen, carried = self._experiments(everything, runs, logged_models)
         placer = Placer(self.source, self.target, self.selection, empty=empty, origin=self.origin)
         placing = placer.place(everything, chosen, carried - chosen)
+        registrar.number(registry, Rewriter(self._roots(), placing.numbers))
         orphans = state.orphans(self.source)
         whole = empty and not orphans and len(chosen) == len(everything) and self._takes_all()
         found = self._choose(lists, placing, registry, runs, logged_models, whole=whole, empty=empty)
@@ -81,9 +83,6 @@ class Arranger:
             self._left_out(whole or self.selection.everything),
             {str(kind): lists.count(kind) for kind in Kind},
         )
-
-    def _plain_uris(self) -> Rewriter:
-        return Rewriter(self._roots())
 
     def _roots(self) -> tuple[Root, ...]:
         source, target = self.sides
@@ -106,7 +105,7 @@ class Arranger:
         """Runs and logged models that chosen versions were made from."""
         if self.selection.with_runs is WithRuns.NONE or self.selection.experiments.everything:
             return set(), set()
-        versions = [version for model in registry.models.values() for version, _, _ in model.versions]
+        versions = [version for key in registry.models for version in registry.chosen.get(key, ())]
         runs = {version.run for version in versions if version.run}
         models = {version.logged_model for version in versions if version.logged_model}
         for chunk in self._by_id("logged_models", ("source_run_id",), "model_id", models):

@@ -14,7 +14,7 @@ from typing import Any
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
-from project_migration.workers.harness import Job, WrongRequest
+from project_migration.workers.harness import Job
 from project_migration.workers.mlflow.database import clearing, note, opening, plan, state
 from project_migration.workers.mlflow.database.arrangement import Arrangement
 from project_migration.workers.mlflow.database.loading import Loaded, Loader
@@ -22,6 +22,7 @@ from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
 from project_migration.workers.pace import Pace
+from project_migration.workers.postgres import reading
 
 
 def work(job: Job) -> Record:
@@ -44,10 +45,7 @@ class Copy:
         self._rows = 0
 
     def run(self) -> Record:
-        bandwidth = self._job.request.params.get("bandwidth")
-        if bandwidth is not None and (not isinstance(bandwidth, int) or bandwidth < 0):
-            raise WrongRequest("params.bandwidth is not a number of bytes")
-        pace = Pace(bandwidth or None)
+        pace = Pace(reading.number(self._job.request.params, "bandwidth", 0) or None)
         loader = Loader(self._source, self._target, self._arrangement, pace, self._told, self._keep)
         note.prepare(self._target)
         loader.attach()
@@ -71,11 +69,18 @@ class Copy:
         found = note.read(self._target)
         if found is None or found.migration != self._job.request.migration_uid:
             return None
-        if found.arrangement != self._arrangement.summary.digest:
+        if found.arrangement != self._mark:
             return None
         tables = {name: number for name, number in found.counts.items() if name.startswith("table ")}
         counts = {name: number for name, number in found.counts.items() if name not in tables}
         return self._record({name.removeprefix("table "): number for name, number in tables.items()}, counts)
+
+    @property
+    def _mark(self) -> str:
+        """What is done. A target that was empty is loaded anew in each round: the last one's proof may have failed."""
+        summary = self._arrangement.summary
+        number = reading.number(self._job.request.params, "round", 1)
+        return f"{summary.digest} {number}" if summary.empty else summary.digest
 
     def _prepare(self) -> Mapping[str, Any]:
         """The target as it was arranged for, and what a server is born with remembered."""
@@ -96,7 +101,7 @@ class Copy:
         summary = self._arrangement.summary
         counts = _counts(loaded) | {f"table {name}": number for name, number in loaded.rows.items()}
         uid = self._job.request.migration_uid
-        note.write(self._target, note.Note(uid, summary.digest, summary.empty, counts, before))
+        note.write(self._target, note.Note(uid, self._mark, summary.empty, counts, before))
 
     def _record(self, tables: Mapping[str, int], counts: Mapping[str, int]) -> Record:
         moved = {name: number for name, number in sorted(tables.items()) if number}

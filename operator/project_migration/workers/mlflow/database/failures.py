@@ -17,6 +17,7 @@ NAME_CLASH = "NameClash"
 NOTHING_SELECTED = "NothingSelected"
 VALUE_DOES_NOT_FIT = "ValueDoesNotFit"
 ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
+NOT_SUPPORTED_YET = "NotSupportedYet"
 
 
 class Refused(reasons.Refusal):

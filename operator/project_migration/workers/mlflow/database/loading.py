@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from psycopg import sql
@@ -13,13 +14,16 @@ from project_migration.workers.mlflow.database.objects import HOMES
 from project_migration.workers.mlflow.database.plan import TablePlan
 from project_migration.workers.mlflow.database.postgres_store import PostgresStore
 from project_migration.workers.mlflow.database.sqlite_store import SqliteStore
-from project_migration.workers.mlflow.database.store import Chunk, Row, Store, Where, batches
+from project_migration.workers.mlflow.database.store import Aside, Chunk, Row, Store, Where, batches
 from project_migration.workers.mlflow.database.tables import ROLLUPS, Kind
 from project_migration.workers.pace import Pace
 from project_migration.workers.postgres.session import trusted
 
 #: Rows that are looked for in one statement, by keys of up to six columns.
 LOOKED_FOR = 200
+
+#: Fewer rows are not worth to make indexes anew.
+MANY_ROWS = 20_000
 
 #: Steps of SQLite's machine between two signs of life.
 SQLITE_STEPS = 2_000_000
@@ -69,29 +73,40 @@ class Loader:
     def run(self, plans: list[TablePlan]) -> Loaded:
         for plan in reversed(plans):
             self._clear_replaced(plan)
+        if self._arrangement.summary.whole:
+            self._target.trust_keys()
+        keys: list[str] = []
         for plan in plans:
-            try:
-                self._table(plan)
-            except Exception as error:
-                refused = of_driver(plan.name, error)
-                if refused is None:
-                    raise
-                raise refused from error
+            with _named(plan.name):
+                keys += self._table(plan)
+        with _named("foreign keys"):
+            for statement in keys:
+                self._target.run(statement)
+                self._told(0)
         self._forget_rollups()
         self._target.advance(self._target.schema.tables["experiments"])
         return self._loaded
 
-    def _table(self, plan: TablePlan) -> None:
+    def _table(self, plan: TablePlan) -> tuple[str, ...]:
+        """Loads a table; what is still to be run when all tables are loaded."""
         if plan.row_wise:
             self._row_wise(plan)
-            return
+            return ()
+        aside = self._set_aside(plan)
         home = plan.kind in HOMES and HOMES[plan.kind][0] == plan.name
         replaced = home and not plan.whole and self._arrangement.lists.count(plan.kind, (Action.REPLACE,)) > 0
         actions = (Action.ADD,) if replaced else WRITTEN
-        number = self._bulk(plan, actions)
-        self._loaded.rows[plan.name] = number
+        self._loaded.rows[plan.name] = self._bulk(plan, actions)
         if replaced:
             self._update_homes(plan)
+        for statement in aside.indexes:
+            self._target.run(statement)
+            self._told(0)
+        return aside.keys
+
+    def _set_aside(self, plan: TablePlan) -> Aside:
+        many = self._arrangement.summary.counts.get(plan.name, 0) >= MANY_ROWS
+        return self._target.set_aside(plan.target) if plan.whole and many else Aside()
 
     # -- many rows, none of which is there ------------------------------------------------------------------------
 
@@ -136,8 +151,8 @@ class Loader:
         name, columns = target.quote(plan.name), target.listed(plan.columns)
         same = [column.name for column in plan.source.columns] == [column.name for column in plan.target.columns]
         if plan.whole and not plan.condition and same and plan.columns == tuple(c.name for c in plan.source.columns):
-            # in this form SQLite moves whole pages where both tables were made alike (insert.c, xferOptimization)
-            number = target.run(f"INSERT INTO main.{name} SELECT * FROM origin.{name}")  # noqa: S608
+            # in this form SQLite moves rows as they lie where both tables were made alike (insert.c, xferOptimization)
+            number = target.run(f"INSERT INTO main.{name} SELECT * FROM origin.{name}{self._in_order(plan)}")  # noqa: S608
         else:
             limits = [plan.condition] if plan.condition else []
             values: tuple[str, ...] = ()
@@ -153,6 +168,12 @@ class Loader:
             )
         self._told(number)
         return number
+
+    def _in_order(self, plan: TablePlan) -> str:
+        """A key that is the whole row lies sorted on the source, and need not be sorted by the target again."""
+        if set(plan.target.key) != set(plan.columns):
+            return ""
+        return f" ORDER BY {self._target.listed(plan.target.key)}"
 
     # -- rows that may be there -------------------------------------------------------------------------------------
 
@@ -219,6 +240,18 @@ class Loader:
         for name in ROLLUPS:
             if numbers and name in self._target.schema.tables:
                 self._target.delete(name, "experiment_id", numbers)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Says with which table a driver's error has to do."""
+    try:
+        yield
+    except Exception as error:
+        refused = of_driver(name, error)
+        if refused is None:
+            raise
+        raise refused from error
 
 
 def added_to(plan: TablePlan) -> bool:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pymysql
 import pymysql.cursors
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, CR
 
 from project_migration.workers import reasons
-from project_migration.workers.mlflow.database.failures import Refused, of_driver
+from project_migration.workers.mlflow.database.failures import Refused, mysql_number, of_driver
 from project_migration.workers.mlflow.database.schema import Column, Schema, Table, form_of, length_of
 from project_migration.workers.mlflow.database.store import Chunk, Row, Server, Store, Where, at_once
 from project_migration.workers.mlflow.database.tables import VERSION_TABLE
 from project_migration.workers.postgres.endpoint import CONNECT_SECONDS, Endpoint
-from project_migration.workers.postgres.failures import TLS_FAILED
+from project_migration.workers.postgres.failures import TLS_FAILED, UNREACHABLE
 
 _COLUMNS = """
 SELECT table_name, column_name, column_type, extra LIKE '%GENERATED%' AND extra NOT LIKE '%DEFAULT_GENERATED%'
@@ -28,6 +28,9 @@ SELECT table_name, column_name FROM information_schema.key_column_usage
 """
 #: Zero is a number of an experiment, and text that does not fit is an error (manual, "Server SQL Modes").
 _MODES = "STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO"
+
+#: What sslmode says of a session that must not go without it; the words are libpq's.
+_WITH_TLS = frozenset({"require", "verify-ca", "verify-full"})
 
 #: A server gives up a client that has not read for so many seconds; the other side may be slow.
 _PATIENCE = 3600
@@ -94,6 +97,9 @@ class MysqlStore(Store):
     def begin(self) -> None:
         self.run("START TRANSACTION")
 
+    def trust_keys(self) -> None:
+        self.run("SET SESSION foreign_key_checks = 0")
+
     def commit(self) -> None:
         self.connection.commit()
 
@@ -125,23 +131,9 @@ def open_for_writing(endpoint: Endpoint) -> MysqlStore:
 
 def _connect(endpoint: Endpoint) -> Any:
     try:
-        connection = pymysql.connect(
-            host=endpoint.host,
-            port=endpoint.port,
-            user=endpoint.user,
-            password=endpoint.password.encode(),  # of a text PyMySQL would make Latin-1
-            database=endpoint.database,
-            charset="utf8mb4",
-            connect_timeout=CONNECT_SECONDS,
-            autocommit=True,
-            local_infile=False,
-            client_flag=CLIENT.FOUND_ROWS,
-            program_name=endpoint.application,
-            ssl=_tls(endpoint),
-            read_default_file=None,
-        )
+        connection = _connected(endpoint)
     except (pymysql.Error, OSError, RuntimeError) as error:
-        refused = of_driver(endpoint.side, error) or Refused("DatabaseUnreachable", f"{endpoint.side}: {error}", True)
+        refused = of_driver(endpoint.side, error) or Refused(UNREACHABLE, f"{endpoint.side}: {error}", True)
         message = endpoint.scrub(refused.message)
         raise Refused(refused.reason, message, refused.passing) from None
     with connection.cursor() as cursor:
@@ -149,17 +141,46 @@ def _connect(endpoint: Endpoint) -> Any:
         cursor.execute(f"SET SESSION net_write_timeout = {_PATIENCE}, wait_timeout = {_PATIENCE}")
         cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
         cipher = (cursor.fetchone() or ("", ""))[1]
-    if endpoint.sslmode in {"require", "verify-ca", "verify-full"} and not cipher:
+    if endpoint.sslmode in _WITH_TLS and not cipher:
         connection.close()
         raise Refused(TLS_FAILED, f"{endpoint.side}: the server does not offer TLS, which sslmode asks for")
     return connection
+
+
+def _connected(endpoint: Endpoint) -> Any:
+    context = _tls(endpoint)
+    try:
+        return _open(endpoint, context)
+    except pymysql.Error as error:
+        if context is None or endpoint.sslmode in _WITH_TLS or mysql_number(error) != CR.CR_SSL_CONNECTION_ERROR:
+            raise
+        # PyMySQL takes TLS that is asked for as TLS that is needed; "prefer" does without where there is none
+        return _open(endpoint, None)
+
+
+def _open(endpoint: Endpoint, context: ssl.SSLContext | None) -> Any:
+    return pymysql.connect(
+        host=endpoint.host,
+        port=endpoint.port,
+        user=endpoint.user,
+        password=endpoint.password.encode(),  # of a text PyMySQL would make Latin-1
+        database=endpoint.database,
+        charset="utf8mb4",
+        connect_timeout=CONNECT_SECONDS,
+        autocommit=True,
+        local_infile=False,
+        client_flag=CLIENT.FOUND_ROWS,
+        program_name=endpoint.application,
+        ssl=context,
+        read_default_file=None,
+    )
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
     if endpoint.sslmode in {"disable", "allow"}:
         return None
     context = ssl.create_default_context(cafile=endpoint.ca_file or None)
-    if endpoint.sslmode not in {"verify-ca", "verify-full"}:
+    if endpoint.sslmode in {"prefer", "require"}:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif endpoint.sslmode == "verify-ca":

@@ -8,8 +8,9 @@ from typing import Any
 
 from psycopg.types.string import TextLoader
 
+from project_migration.workers.mlflow.database import postgres_bulk
 from project_migration.workers.mlflow.database.schema import Column, Form, Schema, Table, form_of, length_of
-from project_migration.workers.mlflow.database.store import Chunk, Row, Server, Store, Where, at_once
+from project_migration.workers.mlflow.database.store import Aside, Chunk, Row, Server, Store, Where, at_once
 from project_migration.workers.mlflow.database.tables import VERSION_TABLE
 from project_migration.workers.postgres import journal
 from project_migration.workers.postgres.endpoint import Endpoint
@@ -126,6 +127,9 @@ class PostgresStore(Store):
             highest = self.rows(f"SELECT coalesce(max({key}), 1) FROM {place}")[0][0]  # noqa: S608 - quoted names
             position = self.rows(f"SELECT last_value FROM {sequence}")[0][0]  # noqa: S608 - the server's own word
             self.rows("SELECT pg_catalog.setval(?, ?)", sequence, max(highest, position, 1))
+
+    def set_aside(self, table: Table) -> Aside:
+        return postgres_bulk.set_aside(self, table.name)
 
     def number_is_ahead(self) -> bool:
         for (sequence,) in self._sequence():

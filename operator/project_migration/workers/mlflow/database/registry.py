@@ -46,6 +46,8 @@ class PlacedModel:
 class Registry:
     clashes: list[str] = field(default_factory=list)
     models: dict[ModelKey, PlacedModel] = field(default_factory=dict)
+    chosen: Mapping[ModelKey, list[Version]] = field(default_factory=dict)
+    """Versions by model, as they are on the source."""
 
 
 def model_names(store: Store) -> dict[ModelKey, bool]:
@@ -94,15 +96,15 @@ def _workspace(store: Store) -> str:
 
 
 class Registrar:
-    def __init__(self, source: Store, target: Store, selection: Selection, uris: Rewriter, *, empty: bool) -> None:
+    def __init__(self, source: Store, target: Store, selection: Selection, *, empty: bool) -> None:
         self._source = source
         self._target = target
         self._selection = selection
-        self._uris = uris
         self._there = {} if empty else model_names(target)
         self._fold = target.server is Server.MYSQL
 
-    def place(self) -> Registry:
+    def choose(self) -> Registry:
+        """Models with their new names; versions still without numbers."""
         names = model_names(self._source)
         chosen = [key for key in names if self._selection.models.takes(key[1])]
         found = Registry()
@@ -122,7 +124,7 @@ class Registrar:
                 found.clashes.append(clash)
             action = Action.PRESENT if there else Action.ADD
             found.models[workspace, name] = PlacedModel(workspace, name, new, action)
-        self._number(found, versions)
+        found.chosen = versions
         return found
 
     def _find(self, workspace: str, name: str) -> ModelKey | None:
@@ -168,8 +170,11 @@ class Registrar:
             left = [one for one in left if aliased.get((one.workspace, one.name, one.number), set()) & wanted]
         return left
 
-    def _number(self, found: Registry, versions: Mapping[ModelKey, list[Version]]) -> None:
-        """Numbers are kept in a model that is new; in one that is there, what it lacks comes after the last."""
+    def number(self, found: Registry, uris: Rewriter) -> None:
+        """Numbers are kept in a model that is new; in one that is there, what it lacks comes after the last.
+
+        A version is there already when it was made at the same moment, of the same run and source.
+        """
         merged = [(m.workspace, m.new_name) for m in found.models.values() if m.action is Action.PRESENT]
         there: dict[ModelKey, list[Version]] = {}
         for one in versions_of(self._target, merged) if merged else ():
@@ -179,8 +184,8 @@ class Registrar:
             others = there.get((model.workspace, model.new_name), [])
             known = {(o.created, o.run, o.source): o.number for o in others}
             following = max((o.number for o in others), default=0)
-            for one in versions.get(key, ()):
-                number = known.get((one.created, one.run, self._uris.of(one.source)))
+            for one in found.chosen.get(key, ()):
+                number = known.get((one.created, one.run, uris.of(one.source)))
                 if model.action is Action.ADD:
                     model.versions.append((one, one.number, Action.ADD))
                 elif number is not None:

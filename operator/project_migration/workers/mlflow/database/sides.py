@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from project_migration.workers.harness import Job, WrongRequest
+from project_migration.workers.mlflow.database.failures import NOT_SUPPORTED_YET, Refused
 from project_migration.workers.mlflow.database.store import Server
 from project_migration.workers.postgres.endpoint import Endpoint
 
@@ -61,6 +62,8 @@ def side_of(job: Job, name: str) -> Side:
     data = job.request.params.get(name)
     if not isinstance(data, Mapping):
         raise WrongRequest(f"params.{name} is missing")
+    if data.get("auth"):
+        raise Refused(NOT_SUPPORTED_YET, f"{name}: users and permissions (auth) are not moved yet: leave auth out")
     artifacts = data.get("artifacts") or ""
     if not isinstance(artifacts, str):
         raise WrongRequest(f"params.{name}.artifacts is not a URI")

@@ -22,7 +22,7 @@ from project_migration.workers import reasons
 from project_migration.workers.mlflow.database.failures import NOT_MLFLOW, Refused
 from project_migration.workers.mlflow.database.schema import Column, Schema, Table, form_of
 from project_migration.workers.mlflow.database.sides import FilePlace
-from project_migration.workers.mlflow.database.store import Chunk, Row, Server, Store, Where, at_once
+from project_migration.workers.mlflow.database.store import Aside, Chunk, Row, Server, Store, Where, at_once
 from project_migration.workers.mlflow.database.tables import VERSION_TABLE
 
 HEADER = b"SQLite format 3\0"
@@ -81,6 +81,14 @@ class SqliteStore(Store):
             self.connection.executemany(statement, chunk)
             count += len(chunk)
         return count
+
+    def set_aside(self, table: Table) -> Aside:
+        """Indexes that no constraint needs; made over all rows they are sorted once."""
+        statement = "SELECT name, sql FROM main.sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+        found = self.rows(f"{statement} ORDER BY name", table.name)
+        for name, _ in found:
+            self.run(f"DROP INDEX main.{self.quote(name)}")
+        return Aside(tuple(sql for _, sql in found))
 
     def begin(self) -> None:
         self.connection.execute("BEGIN IMMEDIATE")

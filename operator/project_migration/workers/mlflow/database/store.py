@@ -41,6 +41,14 @@ class Where:
     values: Sequence[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Statements that make again what was set aside: indexes, and then what needs the rows of other tables."""
+
+    indexes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
 class Store(ABC):
     """Not for several threads; while :meth:`stream` is read nothing else may be asked of the same store."""
 
@@ -104,6 +112,13 @@ class Store(ABC):
 
     def advance(self, experiments: Table) -> None:  # noqa: B027 - where there is something to do
         """Lets the server's next experiment come after those that were inserted. SQLite and InnoDB see to it."""
+
+    def set_aside(self, table: Table) -> Aside:  # noqa: ARG002 - for those that can
+        """Drops, before many rows come into an empty table, what is cheaper made after them."""
+        return Aside()
+
+    def trust_keys(self) -> None:  # noqa: B027 - where there is something to do
+        """Rows come with all that they refer to: it need not be looked up for each."""
 
     def number_is_ahead(self) -> bool:
         """Whether the next experiment that the server makes gets a number that is free."""

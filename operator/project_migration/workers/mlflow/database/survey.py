@@ -9,12 +9,14 @@ when the look was taken, whatever it saw. Facts::
     selected: {whole, objects: {kind: number}, renumbered}
     problems: {found: [{reason, message, passing}], count}
 
-Counts: ``problems``, ``targetEmpty``, ``rows``, ``bytes`` (a guess), and of each kind of object. The list ``outside``
-in the workspace names artifact locations below no known root, ``skipped`` what stays behind though it was asked for.
+Counts: ``problems``, ``targetEmpty``, ``rows``, ``bytes`` (a guess), ``targetMajor`` (of a PostgreSQL target, whose
+dump needs tools of that version), and of each kind of object. The list ``outside`` in the workspace names artifact
+locations below no known root, ``skipped`` what stays behind though it was asked for.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -33,7 +35,7 @@ from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.revisions import releases
 from project_migration.workers.mlflow.database.selection import Selection
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, Side, side_of
-from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.mlflow.database.store import Server, Store
 
 PROBLEMS_LIMIT = 12
 
@@ -152,6 +154,8 @@ def _record(job: Job, facts: Facts, problems: list[reasons.Refusal], arranged: A
     target = facts[TARGET]
     counts = {"problems": len(problems), "targetEmpty": int(target.get("empty", False) or _all_ours(target))}
     counts |= {name: int(source.get(name, 0)) for name in ("rows", "bytes", "outside", "deletedLeftOut")}
+    if target.get("server") == str(Server.POSTGRES):
+        counts["targetMajor"] = int(re.match(r"\d*", target["version"])[0] or 0)  # type: ignore[index]
     if arranged is not None:
         counts["leftOut"] = sum(arranged.left_out.values())
         counts["orphans"] = sum(found.rows for found in arranged.orphans)

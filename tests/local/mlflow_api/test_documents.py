@@ -1,0 +1,78 @@
+"""A document with two addresses, run on this machine: what is chosen is added, or nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.local.mlflow_api.conftest import ADMIN, PASSWORD, Servers
+from tests.local.mlflow_api.faults import Fault, Rule, faulty
+
+PROGRAM = (sys.executable, "-m", "project_migration.cli.main")
+CHOSEN = {"experiments": {"include": ["vision/a"]}, "models": {"exclude": ["*"]}}
+
+
+def run(place: Path, name: str, source: str, target: str, **mlflow: Any) -> tuple[int, dict[str, Any]]:
+    """Its exit code, and the status that it ended with. The target's login is bound as a Secret."""
+    login = place / "login"
+    login.mkdir(exist_ok=True)
+    (login / "username").write_text(ADMIN)
+    (login / "password").write_text(PASSWORD)
+    sides = {
+        "source": {"trackingUri": source},
+        "target": {"trackingUri": target, "credentialsRef": {"name": "new"}},
+    }
+    document = {
+        "apiVersion": "migration.mlops.dev/v1alpha1",
+        "kind": "ProjectMigration",
+        "metadata": {"name": name, "namespace": "ml"},
+        "spec": {"mlflow": {**sides, "select": CHOSEN, **mlflow}, "retries": 0},
+    }
+    path = place / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(document))
+    done = subprocess.run(
+        (*PROGRAM, "run", str(path), "--state", str(place / name), "--bind", f"secret/new={login}"),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        timeout=280,
+        check=False,
+    )
+    assert PASSWORD not in done.stdout + done.stderr
+    status: dict[str, Any] = json.loads((place / name / "state.json").read_text())["status"]
+    return done.returncode, status
+
+
+def test_what_is_chosen_is_added_once_whatever_the_migration_is_called(servers: Servers, tmp_path: Path) -> None:
+    rename = {"experiments": {"vision/a": "documents/a"}}
+    code, status = run(tmp_path, "first", servers.source.url, servers.guarded.url, rename=rename)
+    assert code == 0, status["failure"]
+    arrived = servers.guarded.names("documents/a")
+    assert arrived == [name for name in servers.source.names("vision/a") if name in arrived]
+    assert arrived
+    again, status = run(tmp_path, "second", servers.source.url, servers.guarded.url, rename=rename)
+    assert again == 0, status["failure"]
+    assert servers.guarded.names("documents/a") == arrived
+
+
+def test_a_migration_that_fails_takes_back_what_it_added(servers: Servers, tmp_path: Path) -> None:
+    before = servers.guarded.experiments("ACTIVE_ONLY")
+    with faulty(servers.source.url, Rule("GET .*/note.txt", Fault.MISSING, times=-1)) as faults:
+        rename = {"experiments": {"vision/a": "documents/failed"}}
+        code, status = run(tmp_path, "failing", faults.url, servers.guarded.url, rename=rename)
+    assert code == 1
+    assert "note.txt" in status["failure"]
+    assert status["rolledBackAt"], status["failure"]
+    assert servers.guarded.experiments("ACTIVE_ONLY") == before
+
+
+def test_a_server_that_is_not_there_is_named_and_nothing_begins(servers: Servers, tmp_path: Path) -> None:
+    code, status = run(tmp_path, "nowhere", "http://127.0.0.1:9", servers.guarded.url)
+    assert (code, status["failureReason"]) == (1, "ServerUnreachable")
+    assert not status.get("firstWriteAt")
