@@ -42,7 +42,7 @@ def test_a_target_is_made_as_its_source_is_and_its_workload_waits_for_what_has_a
     uid = (kube.get("pmig", "files") or {})["metadata"]["uid"]
     assert the_claim(kube) == {"size": "1Gi", "mode": "ReadWriteMany", "for": uid}
     kube.ready("statefulset", "store", 1)
-    assert kube.run("look", "cat /claims/new/one; ls -A /claims/new", "new") == "one\none\n"
+    assert kube.run("look", "cat /claims/new/one; ls /claims/new", "new") == "one\none\n"
     kube.delete("pmig", "files")
     wait(lambda: kube.get("pmig", "files") is None, "the migration to be gone", 60)
     assert the_claim(kube)["for"] == uid, "what has arrived stays"

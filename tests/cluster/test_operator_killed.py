@@ -105,7 +105,8 @@ def test_the_outcome_is_the_same_when_the_operator_dies_after_every_saved_status
         kill(process)
     assert status["phase"] == "Succeeded", describe(status)
     assert kills > 10
-    assert [u["attempt"] for s in status["steps"] for u in s.get("units", [])] == [1, 1, 1, 1]
+    attempts = [unit["attempt"] for step in status["steps"] for unit in step.get("units", [])]
+    assert set(attempts) == {1}, "no helper was made twice"
     kube.ready("deployment", "web", 3)
     kube.ready("statefulset", "store", 1)
     assert kube.run("look", "cd /claims/new; ls | wc -l; stat -c %u:%g f7", "new") == "200\n7:8\n"
