@@ -144,6 +144,8 @@ def test_only_what_is_chosen_moves_to_a_server_behind_a_login(servers: Servers, 
     record = case.good("copy")
     assert record.counts["runs"] == 1
     assert record.counts["versions"] == 1
+    assert "traces" not in record.counts
+    assert "evaluationDatasets" not in record.counts
     case.good("verify")
     found = servers.guarded.get("model-versions/get", name="fraud new", version="3")["model_version"]
     assert found["version"] == "3"

@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from project_migration.workers.mlflow.api import marks
+from project_migration.workers.mlflow.api import experiments, marks
 from project_migration.workers.mlflow.api.client import B, Json
 from project_migration.workers.mlflow.api.entities import EvaluationDataset, Scorer
 from project_migration.workers.mlflow.api.failures import Answer
@@ -24,7 +24,7 @@ def datasets(work: Work) -> None:
     """Those of experiments that move; where everything moves, also those of none."""
     there = {one.tags.get(marks.DATASET_ID, one.id): one for one in work.server.evaluation_datasets()}
     for dataset in work.reader.evaluation_datasets():
-        moved = [one for one in dataset.experiments if work.ids.target(Kind.EXPERIMENT, one)]
+        moved = any(experiments.is_selected(work, one) for one in dataset.experiments)
         if moved or (not dataset.experiments and work.choices.selection.experiments.everything):
             work.account.expect(items=1)
             work.pool.submit(_dataset, work, dataset, there.get(dataset.id))
@@ -53,9 +53,9 @@ def _dataset(work: Work, dataset: EvaluationDataset, there: EvaluationDataset | 
         work.account.count("evaluationDatasetsThere" if there else "evaluationDatasets")
 
 
-def _made(work: Work, dataset: EvaluationDataset, experiments: list[str]) -> str:
+def _made(work: Work, dataset: EvaluationDataset, targets: list[str]) -> str:
     tags = marks.without(dataset.tags) | marks.of_evaluation_dataset(dataset, work.migration)
-    body = {"name": dataset.name, "experiment_ids": experiments, "tags": json.dumps(tags)}
+    body = {"name": dataset.name, "experiment_ids": targets, "tags": json.dumps(tags)}
 
     def find() -> Json | None:
         for one in work.server.evaluation_datasets():
@@ -84,7 +84,7 @@ def record_hashes(pages: Iterator[Any]) -> list[str]:
 
 
 def scorers(work: Work) -> None:
-    for sources in work.ids.sources(Kind.EXPERIMENT):
+    for sources in experiments.selected(work):
         for scorer in work.reader.scorers(sources):
             work.account.expect(items=1)
             work.pool.submit(_scorer, work, scorer)

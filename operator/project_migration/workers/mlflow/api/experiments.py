@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from project_migration.workers.mlflow.api import marks
@@ -90,6 +91,21 @@ def reopen(work: Work, identity: str) -> None:
         if work.shelf.pop(Shelves.CLOSED, identity):
             work.client.post(f"{A}/experiments/restore", {"experiment_id": identity})
             runs_of(work, [identity])
+
+
+def is_selected(work: Work, identity: str) -> bool:
+    """Whether an experiment moves with all that is in it; others come only for a run that a version needs."""
+    found: Experiment | None = work.shelf.get(Shelves.EXPERIMENT, identity)
+    chosen = work.choices.selection.experiments
+    return found is not None and chosen.takes(found.id, found.name, active=found.active)
+
+
+def selected(work: Work) -> Iterator[list[str]]:
+    """Ids of those that have a target, so many at a time."""
+    for sources in work.ids.sources(Kind.EXPERIMENT):
+        found = [one for one in sources if is_selected(work, one)]
+        if found:
+            yield found
 
 
 def look(work: Work) -> None:

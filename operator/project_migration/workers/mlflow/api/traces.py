@@ -26,7 +26,7 @@ ARTIFACTS = "ARTIFACT_REPO"
 
 
 def copy_all(work: Work) -> None:
-    for sources in work.ids.sources(Kind.EXPERIMENT):
+    for sources in experiments.selected(work):
         _look(work, sources)
         waiting: list[Trace] = []
         size = 0

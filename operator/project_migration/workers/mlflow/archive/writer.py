@@ -111,26 +111,35 @@ class Writer:
         files.write(self._root, path, files.system(script, self._source.reader.title), content, info)
 
     def _experiments(self) -> Iterator[Experiment]:
-        """The selected ones, and those in which runs of the chosen versions are."""
-        reader, wanted = self._source.reader, self._experiments_of_versions()
+        """The selected ones, and those in which runs and logged models of the chosen versions are."""
+        reader, wanted = self._source.reader, self._of_versions()
         for experiment in reader.experiments():
-            chosen = self._choices.selection.experiments.takes(experiment.id, experiment.name, active=experiment.active)
-            if chosen or experiment.id in wanted:
-                self._shelf.put("only", experiment.id, [] if chosen else wanted[experiment.id])
+            if self._choices.selection.experiments.takes(experiment.id, experiment.name, active=experiment.active):
+                self._shelf.put("selected", experiment.id, True)
+                yield experiment
+            elif experiment.id in wanted:
+                self._shelf.put("only", experiment.id, wanted[experiment.id])
                 yield experiment
 
-    def _experiments_of_versions(self) -> dict[str, list[str]]:
-        """Runs by experiment, of chosen versions whose experiments are not selected; an empty list takes all."""
+    def _of_versions(self) -> dict[str, list[str]]:
+        """Ids of runs and logged models by experiment, as the chosen versions name them; without any, all runs move."""
         with_runs = self._choices.selection.models.with_runs
         found: dict[str, list[str]] = {}
         for _, versions in self._chosen() if with_runs is not WithRuns.NONE else ():
             for version in versions:
                 run = self._source.reader.run(version.run) if version.run else None
                 if run is not None:
-                    ids = found.setdefault(run.experiment, [])
-                    if with_runs is WithRuns.VERSIONS:
-                        ids.append(run.id)
+                    found.setdefault(run.experiment, []).extend([run.id] if with_runs is WithRuns.VERSIONS else [])
+                identity = rewriting.logged_model_of(version.source)
+                model = self._source.reader.logged_model(identity) if identity else None
+                if model is not None and with_runs is WithRuns.VERSIONS:
+                    found.setdefault(model.experiment, []).append(model.id)
         return found
+
+    def _takes(self, experiment: Experiment, *ids: str) -> bool:
+        """Whether an object with one of these ids moves."""
+        only = self._shelf.get("only", experiment.id)
+        return not only or any(one in only for one in ids)
 
     def _chosen(self) -> Iterator[tuple[RegisteredModel, list[Version]]]:
         if not self._shelf.get("read", "models"):
@@ -154,7 +163,8 @@ class Writer:
             self._ids.put(Kind.EXPERIMENT, experiment.id, Mapped(experiment.id))
             models = list(self._logged_models(experiment, folder))
             run_ids = self._runs(experiment, folder)
-            self._traces(experiment, folder)
+            if self._shelf.get("selected", experiment.id):
+                self._traces(experiment, folder)
             info = {
                 "num_total_runs": len(run_ids),
                 "num_ok_runs": len(run_ids),
@@ -173,11 +183,10 @@ class Writer:
             yield {"id": experiment.id, "name": name, "ok_runs": len(run_ids), "failed_runs": 0, "duration": 0}
 
     def _runs(self, experiment: Experiment, folder: str) -> list[str]:
-        only = set(self._shelf.get("only", experiment.id) or ())
         known: set[str] = set()
         group: list[Run] = []
         for run in self._source.reader.runs([experiment.id], deleted=self._choices.deleted):
-            if only and run.id not in only:
+            if not self._takes(experiment, run.id):
                 continue
             known.add(run.id)
             group.append(run)
@@ -258,6 +267,8 @@ class Writer:
         """Ids for the list; one that names no run is in none."""
         ids: list[str] = []
         for model in self._source.reader.logged_models([experiment.id]):
+            if not self._takes(experiment, model.id, model.run):
+                continue
             self._shelf.put("logged model", model.id, True)
             self._shelf.put("read", "logged models", True)
             self._account.expect(items=1)
@@ -351,7 +362,7 @@ class Writer:
 
     def _evaluation_datasets(self) -> None:
         for dataset in self._source.reader.evaluation_datasets():
-            moved = any(self._ids.target(Kind.EXPERIMENT, one) for one in dataset.experiments)
+            moved = any(self._shelf.get("selected", one) for one in dataset.experiments)
             if not moved and (dataset.experiments or not self._choices.selection.experiments.everything):
                 continue
             self._account.expect(items=1)
