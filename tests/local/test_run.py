@@ -142,10 +142,13 @@ def fill(directory: Path) -> None:
     os.utime(directory / ".hidden", (1_000_000_000, 1_000_000_000))
 
 
+MARK = ".project-migration"
+
+
 def picture(directory: Path) -> dict[str, tuple[object, ...]]:
-    """What a person would compare: type, mode, time, content, by relative path."""
+    """What a person would compare: type, mode, time, content, by relative path. Not our word of what was completed."""
     found: dict[str, tuple[object, ...]] = {}
-    for path in sorted(directory.rglob("*")):
+    for path in sorted(path for path in directory.rglob("*") if MARK not in path.parts):
         facts = path.lstat()
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         when = None if path.is_symlink() else int(facts.st_mtime)

@@ -78,5 +78,5 @@ def test_the_target_is_the_source_of_the_cut_over_whatever_was_copied_before(mac
     out, err = running.communicate(timeout=60)
     assert running.returncode == 0, out + err
     assert picture(machine.new) == picture(machine.old)
-    assert not (machine.new / ".project-migration").exists()
+    assert [path.name for path in (machine.new / ".project-migration").iterdir()] == ["arrived.json"]
     assert machine.calls == ["stop", "start 3"]
