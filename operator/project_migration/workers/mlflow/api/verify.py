@@ -10,95 +10,33 @@ Facts: ``kinds``: ``{kind: [on the source, found on the target, alike]}``. The d
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from project_migration.model.records import Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
-from project_migration.workers.mlflow.api import facts, marks, registry, rewriting
+from project_migration.workers.mlflow.api import facts, marks, registry, rewriting, verify_files
 from project_migration.workers.mlflow.api.account import Account
 from project_migration.workers.mlflow.api.choices import Choices, OnConflict
+from project_migration.workers.mlflow.api.comparison import Comparison, Told
 from project_migration.workers.mlflow.api.entities import (
     Experiment,
     LoggedModel,
-    Owner,
-    Place,
     RegisteredModel,
     Run,
     Version,
 )
 from project_migration.workers.mlflow.api.facts import Fact
-from project_migration.workers.mlflow.api.failures import Answer, ObjectFailed, Unanswered
+from project_migration.workers.mlflow.api.failures import ObjectFailed
 from project_migration.workers.mlflow.api.ids import IdMap, Kind, Mapped, Shelf
 from project_migration.workers.mlflow.api.pool import Pool
 from project_migration.workers.mlflow.api.program import main
-from project_migration.workers.mlflow.api.runs import has_files_of
 from project_migration.workers.mlflow.api.sides import Side, opened, refuse_two_archives, workers
-from project_migration.workers.mlflow.selection import MissingArtifacts, WithRuns
+from project_migration.workers.mlflow.selection import WithRuns
 from project_migration.workers.pace import Pace
 from project_migration.workers.roots import scratch
-
-#: Files that are read on both sides, chosen by their names, and how much of them at most.
-SAMPLE_FILES, SAMPLE_BYTES = 400, 256 * 1024 * 1024
-
-MODEL_FILE = "MLmodel"
-
-Told = tuple[str, str, Fact]
-"""Key by which both sides know an object, its name for people, and what it is."""
-
-
-@dataclass
-class Tally:
-    source: int = 0
-    target: int = 0
-    alike: int = 0
-
-
-@dataclass
-class Comparison:
-    choices: Choices
-    source: Side
-    target: Side
-    ids: IdMap
-    shelf: Shelf
-    account: Account
-    pool: Pool
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    total: facts.Sum = field(default_factory=facts.Sum)
-    sampled: int = 0
-    sampled_bytes: int = 0
-
-    @property
-    def archive(self) -> bool:
-        """Whether the target keeps the source's ids."""
-        return self.target.archive is not None
-
-    def compare(self, kind: str, expected: Iterator[Told], found: Iterator[Told]) -> None:
-        tally = self.tallies.setdefault(kind, Tally())
-        for key, title, fact in expected:
-            tally.source += 1
-            self.account.expect(items=1)
-            self.shelf.put(kind, key, (title, fact))
-        for key, _, fact in found:
-            for title, wanted in self.shelf.pop(kind, key):
-                tally.target += 1
-                self._judge(kind, key, title, wanted, fact, tally)
-        for _, (title, _) in self.shelf.items(kind):
-            self.account.name("missing", title)
-            self.account.finished()
-
-    def _judge(self, kind: str, key: str, title: str, wanted: Fact, fact: Fact, tally: Tally) -> None:
-        parts = facts.differences(wanted, fact)
-        self.account.finished()
-        if parts:
-            self.account.name("different", title, ", ".join(parts))
-            return
-        tally.alike += 1
-        self.total.add(f"{kind} {key} {facts.digest(wanted)}")
 
 
 def work(job: Job) -> Record:
@@ -225,7 +163,7 @@ def _found_runs(one: Comparison, runs: Iterator[Run | None]) -> Iterator[Told]:
         yield source, run.title, fact
         here = one.shelf.get("place", source)
         if here is not None:
-            _files(one, here, run.place, f"run {source}")
+            verify_files.compare(one, here, run.place, f"run {source}")
 
 
 def _logged_models(one: Comparison) -> None:
@@ -258,7 +196,7 @@ def _found_models(one: Comparison, models: Iterable[LoggedModel | None]) -> Iter
         yield source, model.title, facts.logged_model(model, None)
         here = one.shelf.get("place", source)
         if here is not None:
-            _files(one, here, model.place, _title(model, source))
+            verify_files.compare(one, here, model.place, _title(model, source))
 
 
 def _title(model: LoggedModel, source: str) -> str:
@@ -440,86 +378,6 @@ def _scorers(one: Comparison, listed: Callable[..., Any], *, mapped: bool) -> It
         for scorer in listed(ids):
             experiment = one.ids.target(Kind.EXPERIMENT, scorer.experiment) if mapped else scorer.experiment
             yield f"{experiment}/{scorer.name}", scorer.title, facts.scorer(scorer)
-
-
-def _files(one: Comparison, here: Place, there: Place, title: str) -> None:
-    if not one.choices.selection.metadata_only:
-        one.pool.submit(_compare_files, one, here, there, title)
-
-
-def _compare_files(one: Comparison, here: Place, there: Place, title: str) -> None:
-    try:
-        expected, found = _listed(one, one.source, here), _listed(one, one.target, there)
-        allowed = one.choices.selection.missing_artifacts is MissingArtifacts.ALLOW
-        for path, size in expected.items():
-            if path not in found:
-                if not allowed or _there(one, here, path):
-                    one.account.name("missing", f"{title}: {path}")
-            elif path.rpartition("/")[2] != MODEL_FILE and (size or 0) != (found[path] or 0):
-                one.account.name("different", f"{title}: {path}", f"{size} bytes, not {found[path]}")
-            else:
-                one.account.count("files")
-                _sample(one, here, there, path, title)
-    except (ObjectFailed, Unanswered, OSError) as failure:
-        one.account.name("unreadable", title, str(failure))
-
-
-def _listed(one: Comparison, side: Side, place: Place) -> dict[str, int | None]:
-    if place.owner is Owner.RUN and not has_files_of(side, one.shelf, place):
-        return {}
-    try:
-        return {file.path: file.size for file in side.store(place).files(place)}
-    except Answer as answer:
-        if answer.missing:
-            return {}
-        raise
-
-
-def _there(one: Comparison, place: Place, path: str) -> bool:
-    try:
-        with one.source.store(place).read(place, path):
-            return True
-    except (Answer, FileNotFoundError):
-        return False
-
-
-def _sample(one: Comparison, here: Place, there: Place, path: str, title: str) -> None:
-    """Every file while there are few, then fewer and fewer of them; an ``MLmodel`` always."""
-    is_model = path.rpartition("/")[2] == MODEL_FILE
-    rare = 1 + one.sampled // 50
-    if one.sampled >= SAMPLE_FILES or one.sampled_bytes >= SAMPLE_BYTES:
-        return
-    if not is_model and zlib.crc32(f"{here.id}/{path}".encode()) % rare:
-        return
-    one.sampled += 1
-    if is_model:
-        expected, found = _text(one.source, here, path), _text(one.target, there, path)
-        if not one.archive:
-            expected = rewriting.mlmodel(expected, here.uri, there.uri, one.ids)
-        alike = expected == found
-    else:
-        alike = _read(one, one.source, here, path) == _read(one, one.target, there, path)
-    if not alike:
-        one.account.name("different", f"{title}: {path}", "its content")
-    one.account.count("filesRead")
-
-
-def _text(side: Side, place: Place, path: str) -> str:
-    with side.store(place).read(place, path) as stream:
-        pieces = []
-        while data := stream.read(1 << 20):
-            pieces.append(data)
-    return b"".join(pieces).decode("utf-8", "replace")
-
-
-def _read(one: Comparison, side: Side, place: Place, path: str) -> str:
-    found = hashlib.sha256()
-    with side.store(place).read(place, path) as stream:
-        while data := stream.read(1 << 20):
-            found.update(data)
-            one.sampled_bytes += len(data)
-            one.account.moved(len(data))
-    return found.hexdigest()
 
 
 def _judge(job: Job, one: Comparison) -> Record:
