@@ -24,6 +24,7 @@ PROGRAM = Path(sys.executable).with_name("project-migration")
 EXPERIMENTS = ("vision/detector", "vision/segmenter", "speech/keywords", "tabular/churn")
 RUNS = 50  # of each experiment
 STEPS = 20
+LONGEST_SECONDS = 300.0  # of one command; it takes some ten
 
 DOCUMENT = """\
 apiVersion: migration.mlops.dev/v1alpha1
@@ -152,7 +153,7 @@ def contents(server: MlflowServer) -> dict[str, int]:
 
 def run(*words: str) -> int:
     print("   $ project-migration", *(shown_word(word) for word in words), flush=True)
-    return subprocess.run((str(PROGRAM), *words), check=False).returncode
+    return subprocess.run((str(PROGRAM), *words), check=False, timeout=LONGEST_SECONDS).returncode
 
 
 def shown_word(word: str) -> str:

@@ -7,11 +7,12 @@ leaves everything else as it is on disk; a second one leaves at once, and the ke
 from __future__ import annotations
 
 import os
+import select
 import signal
-import threading
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from project_migration.backends.local.backend import LocalBackend
@@ -34,25 +35,36 @@ PATIENCE_SECONDS = 600.0
 
 
 class Interruption:
-    """Which signals came. ``wait`` returns early when one does, or when a helper ends."""
+    """Which signals came. ``wait`` returns early when one does, or when a helper ends.
+
+    Signals arrive as bytes in a pipe, which the interpreter itself writes. A handler runs between any two instructions
+    of the main thread, also of another handler: one that takes a lock, as ``threading.Event.set`` does, can wait for
+    itself for ever.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        self._event = threading.Event()
+        self._arrived, self._wakeup = socket.socketpair()
+        for end in (self._arrived, self._wakeup):
+            end.setblocking(False)
 
     def wait(self, seconds: float) -> None:
-        self._event.wait(seconds)
-        self._event.clear()
+        select.select((self._arrived,), (), (), max(0.0, seconds))
+        with suppress(BlockingIOError):
+            while self._arrived.recv(4096):
+                pass
 
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Handles signals while inside. SIGHUP counts: a closed terminal is no reason to lose anything."""
         handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, self._stop) for number in handled}
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._wake)
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _noted)
+        wakeup = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -60,10 +72,10 @@ class Interruption:
         if self.asked:
             os._exit(INTERRUPTED)
         self.asked = True
-        self._event.set()
 
-    def _wake(self, _number: int, _frame: FrameType | None) -> None:
-        self._event.set()
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """A signal without a handler would not reach the pipe."""
 
 
 def follow(backend: LocalBackend, display: Display, interruption: Interruption) -> Migration:
