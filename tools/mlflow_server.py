@@ -47,6 +47,7 @@ class MlflowServer:
 
     def start(self) -> None:
         """Returns when it answers. Raises ``RuntimeError`` with the end of its log when it does not."""
+        process = None
         if self.pid is None:
             (self.home / "mlartifacts").mkdir(parents=True, exist_ok=True)
             with (self.home / "server.log").open("ab") as log:
@@ -65,7 +66,8 @@ class MlflowServer:
         while time.monotonic() < until:
             if self._answers():
                 return
-            if self.pid is None:
+            # not `pid`: a process that has just begun has no command line for a moment
+            if process is not None and process.poll() is not None:
                 break
             time.sleep(0.2)
         raise RuntimeError(f"{self.address} does not answer: {(self.home / 'server.log').read_text()[-2000:]}")
