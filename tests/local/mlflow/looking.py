@@ -57,7 +57,7 @@ def _registry(client: MlflowClient) -> dict[str, Any]:
     return {
         "models": {
             model.name: [
-                [v.version, v.current_stage, v.source, v.run_id, v.tags, v.creation_timestamp]
+                [int(v.version), v.current_stage, v.source, v.run_id, v.tags, v.creation_timestamp]
                 for v in sorted(
                     client.search_model_versions(f"name = '{model.name}'"), key=lambda one: int(one.version)
                 )

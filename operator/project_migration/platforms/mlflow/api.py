@@ -11,11 +11,14 @@ from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import UnitWork, VolumeUse
 from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure, Reason
-from project_migration.model.mlflow import TRACKING, Server
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Server
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
 from project_migration.platforms.volumes import databases
+
+#: How long one attempt waits for a server that has just been started; others follow, as retries says.
+WAIT_SECONDS = 30
 
 
 def uses(spec: Spec) -> Iterator[VolumeUse]:
@@ -36,6 +39,24 @@ def copy(spec: Spec) -> UnitWork:
 
 def verification(spec: Spec) -> UnitWork:
     return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
+
+
+def server_look(spec: Spec, *, files_move: bool) -> UnitWork:
+    """Of the target alone, for what the proof of its database left in the workspace."""
+    server = mlflow_of(spec).target
+    return UnitWork(
+        TRACKING,
+        "mlflow.api.ask",
+        (),
+        {
+            "target": _server(Side.TARGET, server),
+            "workers": spec.transfer.workers,
+            "waitSeconds": WAIT_SECONDS,
+            "artifacts": ARTIFACTS if files_move else None,
+        },
+        _secrets(Side.TARGET, server),
+        network=True,
+    )
 
 
 def clearing(spec: Spec) -> UnitWork:

@@ -69,7 +69,7 @@ def is_whole(path: Path, digest: str) -> bool:
     """Whether the manifest is there, and the very one that has this digest."""
     whole = hashlib.sha256()
     try:
-        for row in _rows(path):
+        for row in rows(path):
             whole.update(hashlib.sha256("\0".join(row.content).encode("utf-8", "surrogateescape")).digest())
     except (OSError, EOFError, ValueError, zlib.error):
         return False
@@ -79,7 +79,7 @@ def is_whole(path: Path, digest: str) -> bool:
 def compare(before: Path, now: Path, root: int, tell: Tell) -> Found:
     """``root``: a descriptor of the tree that ``now`` tells of. Raises ``OSError``, ``ValueError``."""
     found = Found()
-    ours, theirs = _rows(before), _rows(now)
+    ours, theirs = rows(before), rows(now)
     old, new = next(ours, None), next(theirs, None)
     while old is not None or new is not None:
         if old is None or (new is not None and new.place < old.place):
@@ -95,7 +95,8 @@ def compare(before: Path, now: Path, root: int, tell: Tell) -> Found:
     return found
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row]:
+    """Of a manifest, in its order. Raises ``OSError``, ``EOFError``, ``ValueError``, ``zlib.error``."""
     with gzip.open(path, "rb") as stream:
         for line in stream:
             yield Row.of(line)
