@@ -110,7 +110,8 @@ def test_without_an_address_no_server_is_asked() -> None:
 def test_a_server_that_stays_down_is_not_asked() -> None:
     cluster = a_cluster()
     down = {"kind": "StatefulSet", "name": "store", "side": "Target", "afterSuccess": "StayDown"}
-    status = run(cluster, cluster.add(by_database(ADDRESS, quiesce={"workloads": [down]})))
+    source = {"kind": "Deployment", "name": "web", "side": "Source"}
+    status = run(cluster, cluster.add(by_database(ADDRESS, quiesce={"workloads": [down, source]})))
     assert status.phase == "Succeeded", status.failure
     assert units_of(status, "ask_server") == []
     [said] = [step.message for step in status.steps if step.id == "ask_server"]

@@ -64,7 +64,7 @@ def _registry(client: MlflowClient) -> dict[str, Any]:
             ]
             for model in models
         },
-        "aliases": {model.name: model.aliases for model in models},
+        "aliases": {model.name: {name: int(v) for name, v in model.aliases.items()} for model in models},
         "prompt": str(mlflow.genai.load_prompt("greeting", version=2).template),
         "prompt live": int(mlflow.genai.load_prompt("prompts:/greeting@live").version),
     }

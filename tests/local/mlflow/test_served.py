@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from tests.local.mlflow.test_documents import Site
 from tools.mlflow_server import MlflowServer
 from tools.postgres_servers import free_port
 
+_rounds = itertools.count()
 ROOT = Path(__file__).resolve().parents[3]
 CONTROL = """\
 #!/bin/sh
@@ -37,14 +39,11 @@ class Served:
 
     def ask(self, address: str = "") -> Record:
         """As the migration's helper did, in its workspace."""
-        place = self.site.path / "asked"
-        place.mkdir(exist_ok=True)
         workspace = next(self.site.state.rglob("mlflow/proved.db")).parents[1]
-        params = {"target": {"trackingUri": address or self.server.address}, "workers": 2, "waitSeconds": 0}
+        params: dict[str, Any] = {"target": {"trackingUri": address or self.server.address}, "workers": 2}
+        params |= {"waitSeconds": 0, "artifacts": "artifacts", "round": next(_rounds)}
         roots = {"workspace": str(workspace)}
-        request = Request(
-            "mlflow.api.ask", "u", "m", "ns", "again", "t", 1, roots, {**params, "artifacts": "artifacts"}
-        )
+        request = Request("mlflow.api.ask", "u", "m", "ns", "again", "t", 1, roots, params)
         argv = (sys.executable, "-m", "project_migration.workers.mlflow.api.ask", "--request", "-")
         subprocess.run(argv, input=request.to_json(), text=True, env=os.environ, timeout=120, check=False)
         return Record.from_json((workspace / "results" / "again-t.json").read_text())
