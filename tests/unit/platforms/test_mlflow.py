@@ -168,3 +168,12 @@ def test_a_dump_of_rows_needs_client_tools_and_nothing_else_does() -> None:
     [look] = platform.tool_looks(spec_of(a_document()), found)
     assert (look.name, look.worker, look.client_major) == ("client-tools-18", "postgres.client_tools", 18)
     assert platform.tool_looks(spec_of(a_document()), {TRACKING: {}}) == ()
+
+
+def test_a_target_that_could_not_be_looked_into_is_not_called_in_use() -> None:
+    spec = spec_of(a_document())
+    problem = {"reason": "NotMlflow", "message": "target: there is no file mlflow.db", "passing": False}
+    facts = {"target": {"reachable": False}, "problems": {"found": [problem], "count": 1}}
+    record = Record("sha256:1", Outcome.SUCCEEDED, counts={"targetEmpty": 0}, facts=facts)
+    [failure] = MlflowPlatform().judge_survey(spec, TRACKING, record, written=False)
+    assert failure.reason is Reason.NOT_MLFLOW

@@ -72,7 +72,9 @@ def clearing(spec: Spec, what: databases.Clearing) -> UnitWork:
 
 def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
     found = databases.judge(TRACKING, record, client_images)
-    in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
+    target = record.facts.get("target", {"empty": None})
+    looked_into = record.succeeded and "empty" in target  # what stands against it before hides what it holds
+    in_use = looked_into and not record.counts.get("targetEmpty", 0) and not written
     if in_use and spec.backup is None:
         words = (
             f"{TRACKING}: the target holds experiments or models already: name spec.backup, which keeps what is there"
