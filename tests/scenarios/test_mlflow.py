@@ -95,3 +95,50 @@ def test_it_ends_the_same_wherever_the_operator_died(before: bool, fails: bool) 
             assert dies_at > 30, "it did hardly anything"
             return
     raise AssertionError("it never ended by itself")
+
+
+def either_way(**more: object) -> Document:
+    found = by_database().model_dump(mode="json", by_alias=True, exclude_none=True)["spec"]["mlflow"]
+    for side in ("source", "target"):
+        found[side]["trackingUri"] = f"http://mlflow.{side}:5000"
+    return a_document(volumes=None, mlflow=found, quiesce={}, **more)
+
+
+def out_of_reach(reason: str) -> dict[str, dict[str, object]]:
+    problem = {"reason": reason, "message": "source: no answer from db.old", "passing": False}
+    return {"problems": {"found": [problem], "count": 1}}
+
+
+@pytest.mark.parametrize("reason", ["DatabaseUnreachable", "SchemaMismatch"])
+def test_databases_that_cannot_be_had_lead_to_the_addresses_and_the_status_says_why(reason: str) -> None:
+    cluster = a_cluster()
+    cluster.facts["mlflow.database.survey"] = out_of_reach(reason)
+    programs: set[str] = set()
+    cluster.watcher = lambda _, what, thing: programs.add(thing.spec.request.worker) if what == "runs" else None  # type: ignore[attr-defined]
+    status = run(cluster, cluster.add(either_way()))
+    assert status.phase == "Succeeded", status.failure
+    assert (status.way, programs & {"mlflow.api.copy", "mlflow.database.copy"}) == ("Api", {"mlflow.api.copy"})
+    assert any("via Api" in warning and "no answer from db.old" in warning for warning in status.warnings)
+
+
+def test_a_wrong_login_is_a_fault_of_the_document_and_changes_no_way() -> None:
+    cluster = a_cluster()
+    cluster.facts["mlflow.database.survey"] = out_of_reach("AuthenticationFailed")
+    status = run(cluster, cluster.add(either_way()))
+    assert (status.phase, status.way) == ("Failed", "")
+
+
+def test_servers_that_are_to_rest_are_not_asked_through_their_addresses() -> None:
+    cluster = a_cluster()
+    cluster.facts["mlflow.database.survey"] = out_of_reach("DatabaseUnreachable")
+    document = either_way().model_dump(mode="json", by_alias=True, exclude_none=True)["spec"]["mlflow"]
+    status = run(cluster, cluster.add(a_document(volumes=None, mlflow=document)))
+    assert (status.phase, status.failure_reason, status.way) == ("Failed", "DatabaseUnreachable", "")
+
+
+def test_databases_in_reach_are_the_first_choice() -> None:
+    cluster = a_cluster()
+    cluster.workloads.clear()  # nobody uses the claims
+    status = run(cluster, cluster.add(either_way()))
+    assert (status.phase, status.way, status.warnings) == ("Succeeded", "", ())
+    assert units_of(status, "arrange") == [("tracking", State.SUCCEEDED)]

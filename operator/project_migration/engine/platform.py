@@ -95,6 +95,10 @@ class Platform(Protocol):
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
         write to the target, so what lies there is its own. ``client_images``: as in the world."""
 
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:
+        """Another way that the document allows, when the surveys of the first failed, each unit with its reason;
+        empty when there is none."""
+
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         """Looks for the client tools that the surveys' counts call for, in the very images that will be used."""
 

@@ -70,6 +70,7 @@ def secrets(spec: Spec) -> Iterator[SecretMention]:
         if spec.mlflow.by_database:
             yield from _backend(f"{where}.backend", server.backend)
             yield from _backend(f"{where}.auth", server.auth)
+        if spec.mlflow.by_database and not spec.mlflow.either_way:
             continue
         if server.credentials_ref is not None:
             yield SecretMention(f"{where}.credentialsRef.name", server.credentials_ref.name)

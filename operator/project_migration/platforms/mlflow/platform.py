@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
 from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec
-from project_migration.model.errors import Failure
-from project_migration.model.mlflow import ARTIFACTS, TRACKING
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Via
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow import api, files, rows
 from project_migration.platforms.mlflow.requests import mlflow_of
 from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.databases import Clearing
 from project_migration.platforms.volumes.judgement import judge, judge_backup
+
+#: What keeps via Auto from Database: databases out of reach, or that do not fit. A wrong login is somebody's to mend.
+NOT_BY_DATABASE = (Reason.DATABASE_UNREACHABLE, Reason.SCHEMA_MISMATCH)
 
 
 class MlflowPlatform:
@@ -47,6 +50,12 @@ class MlflowPlatform:
             return (api.survey(spec),)
         kept = keeping.surveys(spec, files.pairs(spec), backings)
         return (rows.survey(spec), *files.surveys(spec), *kept)
+
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:
+        """Addresses, where the databases cannot be had. Servers that are to rest could not answer."""
+        rests = spec.quiesce.discover or spec.quiesce.workloads
+        open_choice = mlflow_of(spec).either_way and not rests
+        return str(Via.API) if open_choice and failed.get(TRACKING) in NOT_BY_DATABASE else ""
 
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         return databases.tool_looks((TRACKING,), surveyed) if _by_database(spec) else ()

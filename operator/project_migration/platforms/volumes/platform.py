@@ -65,6 +65,9 @@ class VolumesPlatform:
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
 
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:  # noqa: ARG002 - there is one way
+        return ""
+
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         return databases.tool_looks((database.name for database in databases.of(spec)), surveyed)
 
