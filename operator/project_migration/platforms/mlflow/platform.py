@@ -96,7 +96,7 @@ class MlflowPlatform:
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
             return ()
-        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, files.pairs(spec), arrived))
+        return (rows.clearing(spec, Clearing.NOTE, arrived), *keeping.settlements(spec, files.pairs(spec), arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
         return frozenset({TRACKING})
@@ -113,9 +113,12 @@ class MlflowPlatform:
             return (api.verification(spec),)
         return (rows.verification(spec), *files.verifications(spec))
 
-    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:  # noqa: ARG002
-        """None yet: a tracking server's proof needs both sides, since ids may differ."""
-        return ()
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        """None of a server behind an address: its proof needs both sides, since everything got new ids."""
+        if not _by_database(spec):
+            return ()
+        own = (rows.check(spec, digest),) if (digest := digests.get(TRACKING)) else ()
+        return (*own, *files.checks(spec, digests))
 
 
 def _by_database(spec: Spec) -> bool:

@@ -170,8 +170,11 @@ def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, .
 
 
 def clears(spec: Spec, what: Clearing, arrived: Sequence[str] = ()) -> tuple[UnitWork, ...]:
-    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
-    return tuple(_target_only(database, "clear", params) for database in of(spec))
+    return tuple(clear_of(database, what, arrived) for database in of(spec))
+
+
+def clear_of(database: Database, what: Clearing, arrived: Sequence[str] = ()) -> UnitWork:
+    return _target_only(database, "clear", {"what": str(what), **({"arrived": list(arrived)} if arrived else {})})
 
 
 def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
