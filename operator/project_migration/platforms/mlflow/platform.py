@@ -31,6 +31,9 @@ class MlflowPlatform:
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return tuple(rows.targets(spec)) if _by_database(spec) else ()
 
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        return tuple(rows.hosts(spec)) if _by_database(spec) else ()
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (TRACKING, *(pair.name for pair in files.pairs(spec))) if _by_database(spec) else (TRACKING,)
 

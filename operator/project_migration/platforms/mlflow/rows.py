@@ -40,6 +40,13 @@ def targets(spec: Spec) -> Iterator[str]:
             yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"
 
 
+def hosts(spec: Spec) -> Iterator[tuple[Side, str]]:
+    for side, server in _sides(spec):
+        database = (server.backend.postgres or server.backend.mysql) if server.backend is not None else None
+        if database is not None:
+            yield side, database.host
+
+
 def survey(spec: Spec) -> UnitWork:
     return _both(spec, "survey", choices(spec), write=False)
 

@@ -48,6 +48,12 @@ def targets(spec: Spec) -> tuple[str, ...]:
     return tuple(f"postgres/{database_place(database.target)}" for database in of(spec))
 
 
+def hosts(spec: Spec) -> tuple[tuple[Side, str], ...]:
+    sides = ((Side.SOURCE, "source"), (Side.TARGET, "target"))
+    found = ((side, getattr(database, name).postgres.host) for database in of(spec) for side, name in sides)
+    return tuple(dict.fromkeys(found))
+
+
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:
     return tuple(_both_sides(database, "survey", _choices(database)) for database in of(spec))
 
