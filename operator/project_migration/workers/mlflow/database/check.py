@@ -85,8 +85,9 @@ class Check:
         place = head.columns.index(head.owner)
         condition = condition_of(self._target, head.table)
         for chunk in self._target.stream(table, head.columns, Where(head.owner, owners), condition):
-            for owner, rows in by_owner(chunk, place):
-                found.setdefault(owner, Tally()).add(rows, convert)
+            for owner, tally in by_owner(chunk, place, convert).items():
+                known = found.setdefault(owner, Tally())
+                known += tally
             self._tell(len(chunk))
         return found
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +36,30 @@ class Tally:
     rows: int = 0
     total: int = 0
 
-    def add(self, chunk: Chunk, convert: Callable[[Row], Row]) -> None:
-        total = 0
-        for row in map(convert, chunk):
-            text = repr(row).encode("utf-8", "surrogatepass")
-            total += int.from_bytes(blake2b(text, digest_size=16).digest(), "little")
-        self.total = (self.total + total) % MODULUS
+    def add(self, chunk: Chunk, convert: Callable[[Row], Row] | None) -> None:
+        self.total = (self.total + sum(_numbers(chunk, convert))) % MODULUS
         self.rows += len(chunk)
 
     def __iadd__(self, other: Tally) -> Tally:
         self.rows += other.rows
         self.total = (self.total + other.total) % MODULUS
         return self
+
+
+def _numbers(chunk: Chunk, convert: Callable[[Row], Row] | None) -> Iterator[int]:
+    """The rows' digests."""
+    for row in map(convert, chunk) if convert else chunk:
+        yield int.from_bytes(_digest(row), "little")
+
+
+def by_owner(chunk: Chunk, place: int, convert: Callable[[Row], Row]) -> dict[Any, Tally]:
+    """A chunk's rows by the object whose id stands at ``place``."""
+    owners = [row[place] for row in chunk]
+    totals: dict[Any, int] = dict.fromkeys(owners, 0)
+    for owner, number in zip(owners, _numbers(chunk, convert), strict=True):
+        totals[owner] += number
+    rows = Counter(owners)
+    return {owner: Tally(rows[owner], total % MODULUS) for owner, total in totals.items()}
 
 
 @dataclass
@@ -108,9 +119,7 @@ class Prover:
     def _written_down(self, plan: TablePlan, chunk: Chunk, convert: Callable[[Row], Row]) -> Tally:
         """The sum of a chunk of the target, and what each object has of it."""
         whole = Tally()
-        for owner, rows in by_owner(chunk, plan.columns.index(plan.rule.owner)):
-            part = Tally()
-            part.add(rows, convert)
+        for owner, part in by_owner(chunk, plan.columns.index(plan.rule.owner), convert).items():
             self._entries.add(plan.name, owner, part.rows, part.total)
             whole += part
         return whole
@@ -184,12 +193,6 @@ def _key_text(plan: TablePlan, row: Row) -> str:
 
 def _digest(row: Row) -> bytes:
     return blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def by_owner(chunk: Chunk, place: int) -> Iterator[tuple[Any, Chunk]]:
-    """Rows that follow each other and are one object's, whose id stands at ``place``."""
-    for owner, rows in groupby(chunk, itemgetter(place)):
-        yield owner, list(rows)
 
 
 def forms_of(plan: TablePlan) -> dict[str, Form]:
