@@ -98,7 +98,7 @@ class MlflowPlatform:
 
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
-            return ()
+            return api.settlements(spec, arrived)
         return (rows.clearing(spec, Clearing.NOTE, arrived), *keeping.settlements(spec, files.pairs(spec), arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
