@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 
 from project_migration.backends.fake import Behaviour
-from project_migration.model.document import Document
+from project_migration.engine.names import WorkloadRef
+from project_migration.model.document import Document, WorkloadKind
+from project_migration.model.labels import VERIFY
 from project_migration.model.status import Keeping, State, Status
 
-from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, settle
+from .surroundings import WEB, a_cluster, a_document, assert_workloads_are_back, run, settle
 from .test_crashes import Mortal, live_until_death
+from .test_flow import annotated
+from .test_report import checked
 
 
 def by_database(**more: object) -> Document:
@@ -75,6 +79,54 @@ def test_what_was_added_through_addresses_is_kept_apart_until_it_is_proved() -> 
     assert status.phase == "Succeeded", status.failure
     assert status.backup is not None
     assert [unit.keeping for unit in status.backup.units] == [Keeping.LET_GO]
+
+
+def test_a_document_that_was_carried_out_is_known_again_by_rows_and_files() -> None:
+    cluster = a_cluster()
+    key = cluster.add(by_database())
+    assert run(cluster, key).phase == "Succeeded"
+    del cluster.migrations[key]
+    for unit in ("tracking", "artifacts"):
+        cluster.facts[unit] = {"target": {"empty": False, "entries": 7}}
+    status = run(cluster, cluster.add(by_database()))
+    assert (status.phase, status.first_write_at) == ("AlreadyMigrated", None), status.failure
+    another = by_database(transfer={"verify": "Metadata"})
+    assert run(cluster, cluster.add(another)).failure_reason == "TargetNotEmpty"
+
+
+def test_both_are_looked_at_again_when_a_person_asks() -> None:
+    cluster = a_cluster()
+    key = cluster.add(by_database())
+    run(cluster, key)
+    annotated(cluster, key, VERIFY, "today")
+    found = checked(cluster, key)
+    assert (found.same, [unit.name for unit in found.units]) == (True, ["tracking", "artifacts"])
+
+
+def test_a_server_behind_an_address_cannot_be_looked_at_alone_and_that_is_said() -> None:
+    cluster = a_cluster()
+    key = cluster.add(by_address())
+    run(cluster, key)
+    annotated(cluster, key, VERIFY, "today")
+    found = checked(cluster, key)
+    assert found.same is None
+    assert "without the source" in found.message
+
+
+def test_a_server_that_has_the_files_and_is_not_to_rest_is_refused() -> None:
+    cluster = a_cluster()
+    status = run(cluster, cluster.add(by_database(quiesce={"workloads": []})))
+    assert (status.phase, status.failure_reason, status.first_write_at) == ("Failed", "ClaimInUse", None)
+    assert "artifacts: source claim data-old is mounted by pod web-0 of Deployment web" in status.failure
+
+
+def test_who_names_a_database_and_is_not_to_rest_is_told() -> None:
+    cluster = a_cluster()
+    cluster.callers = {"db.old": (WorkloadRef(WorkloadKind.DEPLOYMENT, "tracker"), WEB), "db.new": (WEB,)}
+    status = run(cluster, cluster.add(by_database()))
+    assert status.phase == "Succeeded", status.failure
+    [warning] = status.warnings
+    assert warning.startswith("Deployment tracker names db.old, where the source's database is")
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

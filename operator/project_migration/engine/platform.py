@@ -77,6 +77,9 @@ class Platform(Protocol):
         """What is written that is no volume, such as ``postgres/db.new:5432/vision``: as the document names it, and the
         same text for the same name."""
 
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        """The hosts of databases on either side, whose users have to rest while they are copied."""
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 

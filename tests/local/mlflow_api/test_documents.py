@@ -65,6 +65,26 @@ def test_what_is_chosen_is_added_once_whatever_the_migration_is_called(servers: 
     assert servers.guarded.names("documents/a") == arrived
 
 
+def test_a_document_that_was_carried_out_is_known_again_by_its_server(servers: Servers, tmp_path: Path) -> None:
+    chosen = {
+        "rename": {"experiments": {PLAIN: "documents/known"}},
+        "select": {**CHOSEN, "experiments": {"include": [PLAIN]}},
+    }
+    first, later, other = (tmp_path / name for name in ("first", "later", "other"))
+    for place in (first, later, other):
+        place.mkdir()
+    code, status = run(first, "known", servers.source.url, servers.guarded.url, **chosen)
+    assert (code, status["phase"]) == (0, "Succeeded"), status["failure"]
+    gone = servers.guarded.runs("documents/known")[0]["info"]["run_id"]
+    servers.guarded.post("runs/delete", {"run_id": gone})
+    left = servers.guarded.runs("documents/known")
+    code, status = run(later, "known", servers.source.url, servers.guarded.url, **chosen)
+    assert (code, status["phase"]) == (0, "AlreadyMigrated"), status["failure"]
+    assert servers.guarded.runs("documents/known") == left, "what users deleted stays so"
+    code, status = run(other, "known", servers.source.url, servers.guarded.url, **chosen, onConflict="Update")
+    assert (code, status["phase"]) == (0, "Succeeded"), "another document is judged as ever"
+
+
 def test_a_migration_that_fails_takes_back_what_it_added(servers: Servers, tmp_path: Path) -> None:
     before = servers.guarded.experiments("ACTIVE_ONLY")
     with faulty(servers.source.url, Rule("GET .*/note.txt", Fault.MISSING, times=-1)) as faults:

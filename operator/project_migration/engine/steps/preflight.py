@@ -59,6 +59,7 @@ class Preflight:
             workloads=frozenset(WorkloadRef(w.kind, w.name) for w in view.spec.quiesce.workloads),
             namespace=True,
             dry_run=() if _begun(view, self.id) else (partial(self._to_offer, view),),
+            hosts=frozenset(host for _, host in platform_of(view).hosts(view.spec)),
             other_namespaces=frozenset(use.volume.namespace for use in uses if use.volume.namespace) - {own},
         )
 

@@ -34,6 +34,9 @@ class MlflowPlatform:
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return tuple(rows.targets(spec)) if _by_database(spec) else ()
 
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        return tuple(rows.hosts(spec)) if _by_database(spec) else ()
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (TRACKING, *(pair.name for pair in files.pairs(spec))) if _by_database(spec) else (TRACKING,)
 
@@ -104,8 +107,8 @@ class MlflowPlatform:
 
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
-            return ()
-        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, files.pairs(spec), arrived))
+            return api.settlements(spec, arrived)
+        return (rows.clearing(spec, Clearing.NOTE, arrived), *keeping.settlements(spec, files.pairs(spec), arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
         return frozenset({TRACKING})
@@ -122,9 +125,12 @@ class MlflowPlatform:
             return (api.verification(spec),)
         return (rows.verification(spec), *files.verifications(spec))
 
-    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:  # noqa: ARG002
-        """None yet: a tracking server's proof needs both sides, since ids may differ."""
-        return ()
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        """None of a server behind an address: its proof needs both sides, since everything got new ids."""
+        if not _by_database(spec):
+            return ()
+        own = (rows.check(spec, digest),) if (digest := digests.get(TRACKING)) else ()
+        return (*own, *files.checks(spec, digests))
 
 
 def _by_database(spec: Spec) -> bool:

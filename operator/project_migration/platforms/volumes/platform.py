@@ -33,6 +33,9 @@ class VolumesPlatform:
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return databases.targets(spec)
 
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        return databases.hosts(spec)
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
