@@ -137,6 +137,10 @@ class Platform(Protocol):
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""
 
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Asks the target's own servers, once they are back, for what the verifications proved. Nothing is mounted but
+        the workspace, where the verifications left what it is."""
+
     def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
         """Compares each target with what its verification proved, without the source. ``digests``: of that, by unit.
         Nothing is mounted to be written but the workspace, where the verifications' manifests lie."""

@@ -86,18 +86,18 @@ def test_a_document_that_was_carried_out_is_known_again_by_its_server(servers: S
 
 
 def test_a_migration_that_fails_takes_back_what_it_added(servers: Servers, tmp_path: Path) -> None:
-    before = servers.guarded.experiments("ACTIVE_ONLY")
+    before = servers.second.experiments("ACTIVE_ONLY")
     with faulty(servers.source.url, Rule("GET .*/note.txt", Fault.MISSING, times=-1)) as faults:
         rename = {"experiments": {"vision/a": "documents/failed"}}
-        code, status = run(tmp_path, "failing", faults.url, servers.guarded.url, rename=rename)
+        code, status = run(tmp_path, "failing", faults.url, servers.second.url, rename=rename)
     assert code == 1
     assert "note.txt" in status["failure"]
     assert status["rolledBackAt"], status["failure"]
-    assert servers.guarded.experiments("ACTIVE_ONLY") == before
+    assert servers.second.experiments("ACTIVE_ONLY") == before
 
 
 def test_a_server_that_is_not_there_is_named_and_nothing_begins(servers: Servers, tmp_path: Path) -> None:
-    code, status = run(tmp_path, "nowhere", "http://127.0.0.1:9", servers.guarded.url)
+    code, status = run(tmp_path, "nowhere", "http://127.0.0.1:9", servers.second.url)
     assert (code, status["failureReason"]) == (1, "ServerUnreachable")
     assert not status.get("firstWriteAt")
 

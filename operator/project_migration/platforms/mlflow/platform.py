@@ -125,6 +125,12 @@ class MlflowPlatform:
             return (api.verification(spec),)
         return (rows.verification(spec), *files.verifications(spec))
 
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Via Api the proof itself reads through the target's server."""
+        if not _by_database(spec) or not rows.is_asked_for(spec):
+            return ()
+        return (api.server_look(spec, files_move=bool(files.pairs(spec))),)
+
     def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
         """None of a server behind an address: its proof needs both sides, since everything got new ids."""
         if not _by_database(spec):

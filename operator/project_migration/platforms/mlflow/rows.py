@@ -62,7 +62,13 @@ def copy(spec: Spec, *, share: int) -> UnitWork:
 
 
 def verification(spec: Spec) -> UnitWork:
-    return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
+    params = {**choices(spec), "workers": spec.transfer.workers, "forServer": is_asked_for(spec)}
+    return _both(spec, "verify", params, write=False)
+
+
+def is_asked_for(spec: Spec) -> bool:
+    """Whether the target's server has an address at which it can be asked for what arrived."""
+    return mlflow_of(spec).target.tracking_uri is not None
 
 
 def check(spec: Spec, digest: str) -> UnitWork:

@@ -65,6 +65,10 @@ class VolumesPlatform:
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         return (*keeping.settlements(spec, _pairs(spec), arrived), *databases.settlements(spec, arrived))
 
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        """A directory has no server, and a database's was asked when it was proved."""
+        return ()
+
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
 
