@@ -37,7 +37,9 @@ class UnitWork:
     params: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
-    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
+    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to unless it says so."""
+    owners: bool = False
+    """Whether it gives owners to files that it has from a server."""
     client_tools: bool = False
     """Whether it runs client programs of a database's server, in the major version that the plan has for its unit."""
     client_major: int | None = None

@@ -200,7 +200,7 @@ def _server(side: Side, server: Server) -> Params:
     return {
         "backend": _backend(f"{name}-backend", server.backend),
         "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
-        "artifacts": server.artifacts.uri if server.artifacts is not None else None,
+        "artifacts": server.artifacts.root if server.artifacts is not None else None,
     }
 
 
