@@ -367,6 +367,8 @@ def _client_major(view: View, work: UnitWork) -> int | None:
 
 def _rights(work: UnitWork) -> Rights:
     """Of a helper in a namespace that allows privileged ones. Whoever shares their workspace has to write there."""
+    if work.owners:
+        return Rights.OWNERS
     return Rights.WORKSPACE if work.network or not work.mounts else Rights.OWNERS
 
 

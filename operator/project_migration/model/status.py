@@ -292,6 +292,10 @@ class Status(StatusModel):
     claims: Annotated[tuple[ClaimStatus, ...], Field(max_length=50)] = ()
     """Target claims that are to be made in this round, or were made in it."""
     locks: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
+    way: Short = ""
+    """Of a platform with several ways: the one that preflight chose instead of the document's first."""
+    way_reason: Text = ""
+    """Why it did."""
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""
     workspace_path: Short = ""

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.local.mlflow.buckets import Bucket
 from tests.local.mlflow.running import SCRIPTS, Base, Case, copied, look, mariadb_base, postgres_base, sqlite_base
-from tools import mariadb_servers, mlflow_servers
+from tools import mariadb_servers, mlflow_servers, object_store
 from tools.postgres_servers import NoServer, Server, running
 
 ARTIFACTS = "mlflow-artifacts:/"
@@ -106,6 +107,25 @@ def mariadb_target(mariadb: mariadb_servers.MariaServer, new_mariadb: str) -> It
     with mariadb.database("target") as name:
         mariadb.fill(name, new_mariadb)
         yield mariadb_base(mariadb, name)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object_store.ObjectStore]:
+    try:
+        with object_store.serving(tmp_path_factory.mktemp("s3")) as store:
+            yield store
+    except NoServer as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture
+def bucket(s3: object_store.ObjectStore) -> Bucket:
+    return Bucket.new(s3)
+
+
+@pytest.fixture
+def other_bucket(s3: object_store.ObjectStore) -> Bucket:
+    return Bucket.new(s3)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from project_migration.engine.itinerary import end_of
 from project_migration.engine.steps.ask_server import ASK_SERVER
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import Mode, Side
+from project_migration.model.document import Mode, Side, along
 from project_migration.model.status import (
     ComparedStatus,
     State,
@@ -251,7 +251,7 @@ def _pairs(migration: Migration) -> Iterator[Pair]:
     if document is None:
         return
     steps = {step.id: step for step in migration.status.steps}
-    for unit in moved(document.spec):
+    for unit in moved(along(document.spec, migration.status.way)):
         found = {name: left for name, step in steps.items() if (left := step.unit(unit.name)) is not None}
         yield _pair(unit, found)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from project_migration.model.document import Spec, Volumes
 from project_migration.model.endpoints import DatabaseEndpoint, Volume
-from project_migration.model.mlflow import ARTIFACTS, TRACKING, Backend, Mlflow, Server
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Artifacts, Backend, Mlflow, Server
 
 
 class Moved(NamedTuple):
@@ -47,7 +47,7 @@ def _mlflow(mlflow: Mlflow) -> Iterator[Moved]:
     yield Moved(TRACKING, source, target, chosen, without)
     files = (mlflow.source.artifacts, mlflow.target.artifacts)
     if mlflow.by_database and not mlflow.select.metadata_only and files[0] is not None and files[1] is not None:
-        yield Moved(ARTIFACTS, place_words(files[0]), place_words(files[1]))
+        yield Moved(ARTIFACTS, _files(files[0]), _files(files[1]))
 
 
 def _server(server: Server, mlflow: Mlflow) -> str:
@@ -63,6 +63,13 @@ def _backend(backend: Backend) -> str:
         return f"{place_words(backend.sqlite)}/{backend.sqlite.file}"
     server = backend.postgres or backend.mysql
     return f"{server.host}:{server.port}/{server.database}" if server is not None else ""
+
+
+def _files(artifacts: Artifacts) -> str:
+    if artifacts.s3 is None:
+        return place_words(artifacts)
+    store = artifacts.s3
+    return f"s3 {store.bucket}/{store.folder}".rstrip("/") + (f" at {store.endpoint_url}" if store.endpoint_url else "")
 
 
 def place_words(volume: Volume) -> str:

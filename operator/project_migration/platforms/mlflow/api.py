@@ -5,7 +5,7 @@ What is added carries this migration's mark, so that it can be told apart, found
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import UnitWork, VolumeUse
@@ -41,6 +41,13 @@ def verification(spec: Spec) -> UnitWork:
     return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
 
 
+def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+    """A server says which document was carried out there. An archive says nothing: it is refused unless it is empty."""
+    if mlflow_of(spec).target.archive is not None:
+        return ()
+    return (clearing(spec, databases.Clearing.NOTE, arrived),)
+
+
 def server_look(spec: Spec, *, files_move: bool) -> UnitWork:
     """Of the target alone, for what the proof of its database left in the workspace."""
     server = mlflow_of(spec).target
@@ -59,14 +66,20 @@ def server_look(spec: Spec, *, files_move: bool) -> UnitWork:
     )
 
 
-def clearing(spec: Spec) -> UnitWork:
-    """Takes away what carries this migration's mark, and nothing else."""
+def clearing(
+    spec: Spec, what: databases.Clearing = databases.Clearing.EVERYTHING, arrived: Sequence[str] = ()
+) -> UnitWork:
+    """Takes away what carries this migration's mark, and nothing else; or leaves the word of what was carried out."""
     server = mlflow_of(spec).target
     return UnitWork(
         TRACKING,
         "mlflow.api.clear",
         tuple(_mounts(Side.TARGET, server, write=True)),
-        {"target": _server(Side.TARGET, server), "what": str(databases.Clearing.EVERYTHING)},
+        {
+            "target": _server(Side.TARGET, server),
+            "what": str(what),
+            **({"arrived": list(arrived)} if arrived else {}),
+        },
         _secrets(Side.TARGET, server),
         network=True,
     )

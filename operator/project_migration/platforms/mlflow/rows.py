@@ -16,7 +16,7 @@ from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volum
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
 from project_migration.model.quantities import parse_bytes
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
 from project_migration.platforms.volumes import databases, keeping
 
@@ -38,6 +38,13 @@ def targets(spec: Spec) -> Iterator[str]:
         database = (backend.postgres or backend.mysql) if backend is not None else None
         if backend is not None and database is not None:
             yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"
+
+
+def hosts(spec: Spec) -> Iterator[tuple[Side, str]]:
+    for side, server in _sides(spec):
+        database = (server.backend.postgres or server.backend.mysql) if server.backend is not None else None
+        if database is not None:
+            yield side, database.host
 
 
 def survey(spec: Spec) -> UnitWork:
@@ -64,21 +71,22 @@ def is_asked_for(spec: Spec) -> bool:
     return mlflow_of(spec).target.tracking_uri is not None
 
 
-def clearing(spec: Spec, what: databases.Clearing) -> UnitWork:
-    server = mlflow_of(spec).target
-    return UnitWork(
-        TRACKING,
-        "mlflow.database.clear",
-        tuple(_mounts(Side.TARGET, server, write=True)),
-        {"target": _server(Side.TARGET, server), "what": str(what)},
-        tuple(_secrets(Side.TARGET, server)),
-        network=_has_server((server,)),
-    )
+def check(spec: Spec, digest: str) -> UnitWork:
+    """Of the target alone, against what the verification wrote down."""
+    against = {"manifest": proved_manifest("verify", TRACKING, "target"), "digest": digest}
+    return _target_only(spec, "check", {"against": against}, write=False)
+
+
+def clearing(spec: Spec, what: databases.Clearing, arrived: Sequence[str] = ()) -> UnitWork:
+    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
+    return _target_only(spec, "clear", params, write=True)
 
 
 def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
     found = databases.judge(TRACKING, record, client_images)
-    in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
+    target = record.facts.get("target", {"empty": None})
+    looked_into = record.succeeded and "empty" in target  # what stands against it before hides what it holds
+    in_use = looked_into and not record.counts.get("targetEmpty", 0) and not written
     if in_use and spec.backup is None:
         words = (
             f"{TRACKING}: the target holds experiments or models already: name spec.backup, which keeps what is there"
@@ -123,6 +131,9 @@ def restore(spec: Spec, backing: Backing) -> UnitWork:
 
 def restore_proof(spec: Spec, backing: Backing) -> UnitWork | None:
     target = _target(spec)
+    if backing.place is not None and target.postgres is not None:
+        # the restore has proved itself; what is left is its note
+        return databases.clear_of(_as_database(spec), databases.Clearing.NOTE)
     if backing.place is None or target.sqlite is None:
         return None
     return _compared(spec, target.sqlite, backing.place, target.sqlite)
@@ -157,6 +168,18 @@ def _both(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
     )
 
 
+def _target_only(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
+    server = mlflow_of(spec).target
+    return UnitWork(
+        TRACKING,
+        f"mlflow.database.{program}",
+        tuple(_mounts(Side.TARGET, server, write=write)),
+        {"target": _server(Side.TARGET, server), **params},
+        tuple(_secrets(Side.TARGET, server)),
+        network=_has_server((server,)),
+    )
+
+
 def _mounts(side: Side, server: Server, *, write: bool) -> Iterator[Mount]:
     for name, backend in (("backend", server.backend), ("auth", server.auth)):
         if backend is not None and backend.sqlite is not None:
@@ -177,7 +200,7 @@ def _server(side: Side, server: Server) -> Params:
     return {
         "backend": _backend(f"{name}-backend", server.backend),
         "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
-        "artifacts": server.artifacts.uri if server.artifacts is not None else None,
+        "artifacts": server.artifacts.root if server.artifacts is not None else None,
     }
 
 

@@ -33,6 +33,9 @@ class VolumesPlatform:
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return databases.targets(spec)
 
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        return databases.hosts(spec)
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
 
@@ -68,6 +71,9 @@ class VolumesPlatform:
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
+
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:  # noqa: ARG002 - there is one way
+        return ""
 
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         return databases.tool_looks((database.name for database in databases.of(spec)), surveyed)

@@ -67,13 +67,18 @@ class Found:
 
 def is_whole(path: Path, digest: str) -> bool:
     """Whether the manifest is there, and the very one that has this digest."""
+    return digest_of(path) == digest
+
+
+def digest_of(path: Path) -> str:
+    """Of the manifest as it is; empty where none can be read."""
     whole = hashlib.sha256()
     try:
         for row in rows(path):
             whole.update(hashlib.sha256("\0".join(row.content).encode("utf-8", "surrogateescape")).digest())
     except (OSError, EOFError, ValueError, zlib.error):
-        return False
-    return f"sha256:{whole.hexdigest()}" == digest
+        return ""
+    return f"sha256:{whole.hexdigest()}"
 
 
 def compare(before: Path, now: Path, root: int, tell: Tell) -> Found:

@@ -6,13 +6,13 @@ of every table that is moved, by count and content; besides, on the target: rows
 the metrics, and whether the next experiment gets a number that is free.
 
 Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are
-not the latest, more than on the source). Compared are tables, both sides by rows and content. Lists ``missing``,
+not the latest, more than on the source), ``entries`` of the list ``manifests/<step>-<unit>-target.tsv.gz``, which it
+leaves for ``mlflow.database.check``. Compared are tables, both sides by rows and content. Lists ``missing``,
 ``different`` and ``extra`` name rows. The digest is over the content of all tables as they are on the target.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from project_migration.model.records import Compared, Progress, Record
@@ -21,6 +21,7 @@ from project_migration.workers.harness import Job
 from project_migration.workers.mlflow.database import for_server, latest, opening, plan, state
 from project_migration.workers.mlflow.database.arrangement import Arrangement
 from project_migration.workers.mlflow.database.program import folder, main
+from project_migration.workers.mlflow.database.proved import Entries, digest_of
 from project_migration.workers.mlflow.database.proving import Proof, Prover, Sides
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
@@ -38,18 +39,21 @@ def work(job: Job) -> Record:
         read += rows
         job.tell(Progress(0, 0, read, max(read, total)))
 
+    entries = Entries(scratch / "entries.db")
     try:
         with opening.reading(sides[0].place, scratch) as source, opening.reading(sides[1].place, scratch) as target:
-            prover = Prover(source, target, scratch, told, job.lists.add)
+            prover = Prover(source, target, scratch, told, job.lists.add, entries)
             tables = plan.plans(source, target, arrangement)
             for one in tables:
                 prover.table(one)
             if job.request.params.get("forServer"):
                 for_server.note(job.workspace, source, target, tables)
             besides = _besides(source, target, arrangement)
+        listed = entries.write(job.workspace / "manifests" / f"{job.stem}-target.tsv.gz")
     finally:
+        entries.close()
         arrangement.close()
-    return _judge(job, prover.proof, besides)
+    return _judge(job, prover.proof, besides, listed)
 
 
 def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[str, int]:
@@ -58,11 +62,12 @@ def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[
     return {"orphans": lost, "latest": max(stale, 0), "numberTaken": int(not target.number_is_ahead())}
 
 
-def _judge(job: Job, proof: Proof, besides: Mapping[str, int]) -> Record:
+def _judge(job: Job, proof: Proof, besides: Mapping[str, int], listed: int) -> Record:
     tables = proof.tables
     counts = {
         "rows": sum(sides.found.rows for sides in tables.values()),
         "tables": len(tables),
+        "entries": listed,
         "missing": proof.missing,
         "different": proof.different,
         "extra": proof.extra,
@@ -74,7 +79,7 @@ def _judge(job: Job, proof: Proof, besides: Mapping[str, int]) -> Record:
         reason=reasons.VERIFY_FAILED if faults else "",
         message="; ".join(faults),
         counts=counts,
-        digest=_digest(tables),
+        digest=digest_of({name: (sides.found.rows, sides.found.total) for name, sides in tables.items()}),
         compared=(_compared(name, sides) for name, sides in sorted(tables.items()) if sides != Sides()),
     )
 
@@ -90,13 +95,6 @@ _BESIDES = {
     "latest": "latest metric(s) that are not the latest",
     "numberTaken": "sequence that would give an experiment a number that is taken",
 }
-
-
-def _digest(tables: Mapping[str, Sides]) -> str:
-    found = hashlib.sha256()
-    for name, sides in sorted(tables.items()):
-        found.update(f"{name} {sides.found.rows} {sides.found.total:032x}\n".encode())
-    return f"sha256:{found.hexdigest()}"
 
 
 if __name__ == "__main__":
