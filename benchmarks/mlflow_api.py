@@ -2,10 +2,10 @@
 
 Run ``python -m benchmarks.mlflow_api``. Three servers of the newest MLflow on this machine, on loopback, with SQLite
 and four processes each, as ``mlflow server`` starts by itself: one with the runs, and one for each way. The runs are
-like those of the package's own published measure (``mlflow_population.py``). Ours moves all of them, the package a slice of
-at least a hundred; what is compared is the time for a run. The package exports and imports with threads, as its
-documentation says to for many runs. The start of the programs is part of their time; ours proves the move besides, in
-the third line. Processor seconds of clients and of servers say what the time was spent on.
+like those of the package's own published measure (``mlflow_population.py``). Ours moves all of them, the package a
+slice of at least a hundred; what is compared is the time for a run. The package exports and imports with threads, as
+its documentation says to for many runs. The start of the programs is part of their time; ours proves the move besides,
+in the third line. Processor seconds of clients and of servers say what the time was spent on.
 """
 
 from __future__ import annotations
