@@ -212,7 +212,8 @@ class Server(Model):
     backend: Backend | None = None
     """The server's database. Needed by via Database."""
     auth: Backend | None = None
-    """The database of the basic-auth app, for its users and permissions. Refused as NotSupportedYet in this release."""
+    """The database of the basic-auth app (`database_uri` in its settings), or `backend` once more where both lie in
+    one: users with their passwords, roles and permissions move too. On both sides or on none (via Database)."""
     artifacts: Artifacts | None = None
     """The directory or bucket that holds the server's files (via Database)."""
     archive: Volume | None = None

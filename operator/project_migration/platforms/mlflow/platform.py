@@ -88,7 +88,8 @@ class MlflowPlatform:
         if not _by_database(spec):
             return tuple(api.clearing(spec) for backing in backings if _is_rows(backing))
         own = tuple(rows.restore(spec, backing) for backing in backings if _is_rows(backing))
-        return (*own, *keeping.restores(spec, _held(spec), backings), *buckets.restores(spec, tuple(backings)))
+        users = _present(tuple(rows.users_restore(spec, backing) for backing in backings if _is_rows(backing)))
+        return (*own, *users, *keeping.restores(spec, _held(spec), backings), *buckets.restores(spec, tuple(backings)))
 
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):

@@ -15,10 +15,14 @@ from project_migration.model.document import Database, Side, Spec
 from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
+from project_migration.model.mlflow_rules import same_database
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
 from project_migration.platforms.volumes import databases, keeping
+
+#: What the unit is called that takes users back.
+USERS = "users"
 
 #: What SQLite keeps beside a database while it is open, or after a crash (https://www.sqlite.org/tempfiles.html).
 BESIDE = ("", "-wal", "-shm", "-journal")
@@ -113,6 +117,22 @@ def restore(spec: Spec, backing: Backing) -> UnitWork:
     assert target.sqlite is not None  # noqa: S101 - the third of three kinds
     params = {**_file(spec, target.sqlite), "workers": 1, "delete": True, "release": True}
     return UnitWork(TRACKING, "copy_tree", _from_to(backing.place, target.sqlite, write=True), params)
+
+
+def users_restore(spec: Spec, backing: Backing) -> UnitWork | None:
+    """Where rows come back from a backup that holds no users: they lie in a database of their own."""
+    server = mlflow_of(spec).target
+    target = _target(spec)
+    if server.auth is None or backing.place is None or target.mysql is not None or same_database(server.auth, target):
+        return None
+    return UnitWork(
+        USERS,
+        "mlflow.users.clear",
+        tuple(_mounts(Side.TARGET, server, write=True)),
+        {"target": _server(Side.TARGET, server)},
+        tuple(_secrets(Side.TARGET, server)),
+        network=_has_server((server,)),
+    )
 
 
 def restore_proof(spec: Spec, backing: Backing) -> UnitWork | None:

@@ -16,6 +16,7 @@ from project_migration.workers.mlflow.database import clearing, note, opening
 from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.sides import TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.mlflow.users import bringing
 from project_migration.workers.postgres.reading import choice
 
 UNFINISHED, EVERYTHING, NOTE = "Unfinished", "Everything", "Note"
@@ -23,7 +24,8 @@ UNFINISHED, EVERYTHING, NOTE = "Unfinished", "Everything", "Note"
 
 def work(job: Job) -> Record:
     what = choice(job.request.params, "what", (UNFINISHED, EVERYTHING, NOTE))
-    with opening.writing(side_of(job, TARGET).place, folder(job)) as target:
+    side = side_of(job, TARGET)
+    with opening.writing(side.place, folder(job)) as target:
         if not target.schema.is_mlflow:
             return job.record(counts={"takenBack": 0, "rows": 0})
         target.begin()
@@ -33,7 +35,8 @@ def work(job: Job) -> Record:
         except BaseException:
             target.rollback()
             raise
-    return job.record(counts={"takenBack": int(rows >= 0), "rows": max(rows, 0)})
+    people = bringing.take_back(job, side) if what == EVERYTHING else 0
+    return job.record(counts={"takenBack": int(rows >= 0), "rows": max(rows, 0) + people})
 
 
 def _clear(job: Job, target: Store, what: str) -> int:

@@ -5,8 +5,9 @@ of every table that is moved, by count and content; besides, on the target: rows
 the metrics, and whether the next experiment gets a number that is free.
 
 Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are
-not the latest, more than on the source). Facts ``tables``: rows on the target by table. Lists ``missing``,
-``different`` and ``extra`` name rows. The digest is over the content of all tables as they are on the target.
+not the latest, more than on the source), and ``users``, ``roles`` and ``rights`` where they move. Facts ``tables``:
+rows on the target by table. Lists ``missing``, ``different`` and ``extra`` name rows. The digest is over the content of
+all tables as they are on the target, and over the users.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from project_migration.workers.mlflow.database import latest, opening, plan, sta
 from project_migration.workers.mlflow.database.arrangement import Arrangement
 from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.proving import Proof, Prover, Tally
+from project_migration.workers.mlflow.database.selection import Selection
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.mlflow.users import bringing
 
 
 def work(job: Job) -> Record:
@@ -43,9 +46,10 @@ def work(job: Job) -> Record:
             for one in plan.plans(source, target, arrangement):
                 prover.table(one)
             besides = _besides(source, target, arrangement)
+        people = _people(job, sides, arrangement)
     finally:
         arrangement.close()
-    return _judge(job, prover.proof, besides)
+    return _judge(job, prover.proof, besides, people)
 
 
 def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[str, int]:
@@ -54,7 +58,16 @@ def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[
     return {"orphans": lost, "latest": max(stale, 0), "numberTaken": int(not target.number_is_ahead())}
 
 
-def _judge(job: Job, proof: Proof, besides: Mapping[str, int]) -> Record:
+def _people(job: Job, sides: bringing.Sides, arrangement: Arrangement) -> bringing.Comparison:
+    """Users, roles and rights, where they move."""
+    if not bringing.are_named(sides):
+        return bringing.Comparison({})
+    conflict = Selection.from_params(job.request.params).on_conflict
+    with bringing.opened(job, sides, arrangement, conflict, job.workspace) as users:
+        return users.compare()
+
+
+def _judge(job: Job, proof: Proof, besides: Mapping[str, int], people: bringing.Comparison) -> Record:
     tables = proof.tables
     counts = {
         "rows": sum(tally.rows for tally in tables.values()),
@@ -63,14 +76,16 @@ def _judge(job: Job, proof: Proof, besides: Mapping[str, int]) -> Record:
         "different": proof.different,
         "extra": proof.extra,
         **besides,
+        **people.counts,
     }
     faults = [f"{counts[name]} row(s) {name}: {job.lists.say(name)}" for name in _ROWS if counts[name]]
     faults += [f"{counts[name]} {what}" for name, what in _BESIDES.items() if counts[name]]
+    faults += people.faults
     return job.record(
         reason=reasons.VERIFY_FAILED if faults else "",
         message="; ".join(faults),
         counts=counts,
-        digest=_digest(tables),
+        digest=_digest(tables, people.digest),
         facts={"tables": {name: tally.rows for name, tally in sorted(tables.items()) if tally.rows}},
     )
 
@@ -83,8 +98,8 @@ _BESIDES = {
 }
 
 
-def _digest(tables: Mapping[str, Tally]) -> str:
-    found = hashlib.sha256()
+def _digest(tables: Mapping[str, Tally], people: str) -> str:
+    found = hashlib.sha256(people.encode())
     for name, tally in sorted(tables.items()):
         found.update(f"{name} {tally.rows} {tally.total:032x}\n".encode())
     return f"sha256:{found.hexdigest()}"
