@@ -164,6 +164,10 @@ def _separate(where: str, mlflow: Mlflow) -> Iterator[str]:
     for name, one, other in (("backend", ours.backend, theirs.backend), ("auth", ours.auth, theirs.auth)):
         if one is not None and other is not None and same_database(one, other):
             yield f"{where}.target.{name}: source and target must be different databases"
+    crossed = (("auth", theirs.auth, "backend", ours.backend), ("backend", theirs.backend, "auth", ours.auth))
+    for name, target_side, other_name, source_side in crossed:
+        if target_side is not None and source_side is not None and same_database(target_side, source_side):
+            yield f"{where}.target.{name}: it is the source's own database ({where}.source.{other_name})"
     if ours.tracking_uri is not None and _address(ours) == _address(theirs):
         yield f"{where}.target.trackingUri: source and target must be different servers"
 

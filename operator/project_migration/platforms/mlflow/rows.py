@@ -38,7 +38,8 @@ def uses(spec: Spec) -> Iterator[VolumeUse]:
 def targets(spec: Spec) -> Iterator[str]:
     """``postgres/db.new:5432/mlflow`` or ``mysql/…``: as other platforms call the same database."""
     server = mlflow_of(spec).target
-    for backend in (server.backend, server.auth):
+    together = server.auth is not None and server.backend is not None and same_database(server.auth, server.backend)
+    for backend in (server.backend, None if together else server.auth):
         database = (backend.postgres or backend.mysql) if backend is not None else None
         if backend is not None and database is not None:
             yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"

@@ -109,7 +109,7 @@ class Users:
 def opened(
     job: Job, sides: Sides, arrangement: Arrangement, on_conflict: OnConflict, place: Path, *, write: bool = False
 ) -> Iterator[Users]:
-    """With ``write`` in a transaction that is committed at its end. ``place``: the workspace, or another directory, where
+    """With ``write`` in a transaction that is committed at its end. ``place``: the workspace, or another place, where
     the ledger is for this look only."""
     scratch = job.workspace / "mlflow"
     ours, theirs = sides[0].auth, sides[1].auth
