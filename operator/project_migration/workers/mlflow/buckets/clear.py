@@ -56,6 +56,9 @@ def _cleared(job: Job, target: Place, journal: Journal, *, look: bool) -> Record
             job.lists.add("failed", path, failure.cause)
         job.tell(Progress(items_done=counts["removed"], items_total=counts["removed"]))
     failed = job.lists.counts["failed"]
+    if not failed and not look:
+        target.finish()
+        journal.forget()
     message = f"{failed} object(s) could not be taken back: {job.lists.say('failed')}" if failed else ""
     return job.record(
         reason=reasons.COPY_INCOMPLETE if failed else "",

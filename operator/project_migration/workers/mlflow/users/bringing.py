@@ -58,6 +58,7 @@ class Users:
         """Fills the ledger from both sides."""
         choose(self.source, self.form, self.ledger, self.choice, self.skipped)
         gather(self.target, self.form, self.ledger, SideName.THERE)
+        self.ledger.forget_lost()
         strangers = next(self.ledger.entries(SideName.THERE, Kind.USERS, "mine.admin = 0"), None)
         self.fresh = self.ledger.fresh(strangers is None)
         self.problems = list(settle_clashes(self.ledger, self.on_conflict, self.skipped))

@@ -167,6 +167,16 @@ class Ledger:
         found = self._database.execute("SELECT key, old FROM did WHERE what = ?", (str(kind),)).fetchall()
         return [(json.loads(key), old) for key, old in found]
 
+    def forget_lost(self) -> None:
+        """What was added and is not there any more was taken back by a restore: whoever adds it next is somebody else."""
+        for kind in Kind:
+            equal = " AND ".join(f"{name} = ?" for name in _KEYS[kind])
+            for key, old in self.done(kind):
+                there = self._database.execute(f"SELECT 1 FROM there_{kind} WHERE {equal}", key).fetchone()  # noqa: S608
+                if there is None and not old:
+                    self._database.execute("DELETE FROM did WHERE what = ? AND key = ?", (str(kind), json.dumps(key)))
+        self._database.execute("DELETE FROM fresh WHERE NOT EXISTS (SELECT 1 FROM did)")
+
     def forget(self) -> None:
         self._database.executescript("DELETE FROM did; DELETE FROM fresh;")
 
