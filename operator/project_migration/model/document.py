@@ -30,7 +30,7 @@ from project_migration.model.endpoints import (
     once_true,
     rules,
 )
-from project_migration.model.mlflow import Mlflow
+from project_migration.model.mlflow import Mlflow, Via
 
 GROUP = "migration.mlops.dev"
 VERSION = "v1alpha1"
@@ -495,6 +495,13 @@ class Spec(Model):
     def platform(self) -> str:
         """The platform block that the document gives. The rules see that it is exactly one."""
         return next(name for name in PLATFORMS if getattr(self, name) is not None)
+
+
+def along(spec: Spec, way: str) -> Spec:
+    """The spec with the way that preflight chose where the document leaves it open; ``way`` may be empty."""
+    if not way or spec.mlflow is None:
+        return spec
+    return spec.model_copy(update={"mlflow": spec.mlflow.model_copy(update={"via": Via(way)})})
 
 
 def fixed_part(spec: Spec, field: str) -> object:

@@ -88,6 +88,7 @@ class Reason(StrEnum):
     VALUE_DOES_NOT_FIT = "ValueDoesNotFit"
     ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
     SERVER_UNREACHABLE = "ServerUnreachable"
+    NOT_SERVED = "NotServed"
     ARTIFACTS_UNREACHABLE = "ArtifactsUnreachable"
     OBJECT_STORE_UNREACHABLE = "ObjectStoreUnreachable"
     BUCKET_NOT_FOUND = "BucketNotFound"
@@ -203,8 +204,11 @@ REMEDIES: dict[Reason, str] = {
     Reason.VALUE_DOES_NOT_FIT: "Shorten or correct the values that the message names on the source, or leave their"
     " objects out.",
     Reason.ARTIFACTS_UNSUPPORTED: "Correct the artifact location that the message names, or leave its experiment out.",
-    Reason.SERVER_UNREACHABLE: "Correct trackingUri, and see that helpers may reach the server (name resolution,"
-    " NetworkPolicies, firewalls); then retry.",
+    Reason.SERVER_UNREACHABLE: "Correct trackingUri, and see that the server runs and helpers may reach it (name"
+    " resolution, NetworkPolicies, firewalls); then retry.",
+    Reason.NOT_SERVED: "Rows and files were proved where they lie, so look at the server: that trackingUri is its"
+    " address, and that it runs with the target's backend and artifacts (--backend-store-uri, --artifacts-destination);"
+    " then retry.",
     Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
     " proxy them (--serve-artifacts), or set select.metadataOnly.",
     Reason.OBJECT_STORE_UNREACHABLE: "Correct s3.endpointUrl, and see that helpers may reach the object store (name"

@@ -66,25 +66,25 @@ def secrets(spec: Spec) -> Iterator[SecretMention]:
         for side, endpoint in (("source", database.source), ("target", database.target)):
             where = f"spec.volumes.databases[{position}].{side}"
             yield from _login(where, endpoint.credentials_ref, endpoint.ca_ref)
-    if spec.mlflow is None:
+    if spec.mlflow is not None:
+        yield from _of_server("spec.mlflow.source", spec.mlflow.source, spec.mlflow, is_target=False)
+        yield from _of_server("spec.mlflow.target", spec.mlflow.target, spec.mlflow, is_target=True)
+
+
+def _of_server(where: str, server: Server, mlflow: Mlflow, *, is_target: bool) -> Iterator[SecretMention]:
+    if mlflow.by_database:
+        yield from _backend(f"{where}.backend", server.backend)
+        yield from _backend(f"{where}.auth", server.auth)
+        store = server.artifacts.s3 if server.artifacts is not None else None
+        if store is not None and not mlflow.select.metadata_only:
+            yield from _login(f"{where}.artifacts.s3", store.credentials_ref, store.ca_ref, STORE_KEYS)
+    # via Database the target's server is asked at its address, too, once it is back
+    if mlflow.by_database and not mlflow.either_way and not (is_target and server.tracking_uri is not None):
         return
-    for side, server in (("source", spec.mlflow.source), ("target", spec.mlflow.target)):
-        where = f"spec.mlflow.{side}"
-        if spec.mlflow.by_database:
-            yield from _backend(f"{where}.backend", server.backend)
-            yield from _backend(f"{where}.auth", server.auth)
-            if (
-                server.artifacts is not None
-                and server.artifacts.s3 is not None
-                and not spec.mlflow.select.metadata_only
-            ):
-                store = server.artifacts.s3
-                yield from _login(f"{where}.artifacts.s3", store.credentials_ref, store.ca_ref, STORE_KEYS)
-            continue
-        if server.credentials_ref is not None:
-            yield SecretMention(f"{where}.credentialsRef.name", server.credentials_ref.name)
-        if server.ca_ref is not None:
-            yield SecretMention(f"{where}.caRef.name", server.ca_ref.name, server.ca_ref.key)
+    if server.credentials_ref is not None:
+        yield SecretMention(f"{where}.credentialsRef.name", server.credentials_ref.name)
+    if server.ca_ref is not None:
+        yield SecretMention(f"{where}.caRef.name", server.ca_ref.name, server.ca_ref.key)
 
 
 def _backend(where: str, backend: Backend | None) -> Iterator[SecretMention]:

@@ -318,7 +318,9 @@ class Mlflow(Model):
 
     via: Via = Via.AUTO
     """Database copies rows and files, keeps ids and times, and stops both servers meanwhile; Api speaks to the
-    running servers and gives new ids; Auto is Database where both backends are given, else Api."""
+    running servers and gives new ids; Auto is Database where both backends are given, else Api. Where addresses are
+    given too and nothing is to rest, Auto goes on via Api when preflight finds that the databases cannot be reached or
+    do not fit, and says so in the warnings."""
     source: Server
     """The server to read."""
     target: Server
@@ -358,6 +360,13 @@ class Mlflow(Model):
 
     @property
     def by_database(self) -> bool:
-        """Whether rows are copied, as via says."""
+        """Whether rows are copied, as via says. What preflight found in Auto is in ``status.way``."""
         both = self.source.backend is not None and self.target.backend is not None
         return both and self.via is not Via.API
+
+    @property
+    def either_way(self) -> bool:
+        """Whether the document leaves the choice, and gives what both ways need."""
+        addresses = self.source.tracking_uri is not None and self.target.tracking_uri is not None
+        users = self.source.auth is not None or self.target.auth is not None
+        return self.via is Via.AUTO and self.by_database and addresses and not users

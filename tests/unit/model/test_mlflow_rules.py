@@ -176,10 +176,18 @@ def test_a_database_may_lie_beside_its_servers_files() -> None:
 
 def test_only_the_secrets_that_helpers_will_read_are_wanted() -> None:
     both = {**a_server(), **an_address(credentialsRef={"name": "token"})}, {**a_server("new"), **an_address("new")}
-    by_database = {(use.name, use.key) for use in secrets(spec_of(a_document(*both)))}
+    by_database = {(use.name, use.key) for use in secrets(spec_of(a_document(*both, mlflow={"via": "Database"})))}
+    either_way = {(use.name, use.key) for use in secrets(spec_of(a_document(*both)))}
     by_address = {(use.name, use.key) for use in secrets(spec_of(a_document(*both, mlflow={"via": "Api"})))}
     assert by_database == {("login", "username"), ("login", "password")}
     assert by_address == {("token", "")}
+    assert either_way == by_database | by_address
+
+
+def test_the_targets_login_is_wanted_where_its_server_is_asked_once_it_is_back() -> None:
+    target = {**a_server("new"), **an_address("new", credentialsRef={"name": "token"})}
+    found = {(use.name, use.key) for use in secrets(spec_of(a_document(a_server(), target)))}
+    assert ("token", "") in found
 
 
 def a_bucket(name: str = "old", **more: Any) -> dict[str, Any]:

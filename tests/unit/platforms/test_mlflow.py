@@ -170,6 +170,15 @@ def test_a_dump_of_rows_needs_client_tools_and_nothing_else_does() -> None:
     assert platform.tool_looks(spec_of(a_document()), {TRACKING: {}}) == ()
 
 
+def test_a_target_that_could_not_be_looked_into_is_not_called_in_use() -> None:
+    spec = spec_of(a_document())
+    problem = {"reason": "NotMlflow", "message": "target: there is no file mlflow.db", "passing": False}
+    facts = {"target": {"reachable": False}, "problems": {"found": [problem], "count": 1}}
+    record = Record("sha256:1", Outcome.SUCCEEDED, counts={"targetEmpty": 0}, facts=facts)
+    [failure] = MlflowPlatform().judge_survey(spec, TRACKING, record, written=False)
+    assert failure.reason is Reason.NOT_MLFLOW
+
+
 def test_a_bucket_is_only_added_to_and_what_was_added_is_taken_away() -> None:
     platform, spec = MlflowPlatform(), spec_of(a_document(target=in_bucket("new", endpointUrl="https://S3.new/")))
     assert platform.adds_only(spec) == frozenset({ARTIFACTS})

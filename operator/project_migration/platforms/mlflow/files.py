@@ -3,7 +3,7 @@ another id on the target, whose directories get it too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,6 +13,7 @@ from project_migration.model.document import Spec, VolumePair
 from project_migration.model.endpoints import TargetVolume, Volume
 from project_migration.model.mlflow import ARTIFACTS, Artifacts, SqliteFile
 from project_migration.model.quantities import parse_bytes
+from project_migration.model.records import proved_manifest
 from project_migration.platforms.mlflow.requests import mlflow_of
 from project_migration.platforms.mlflow.rows import BESIDE
 
@@ -65,6 +66,25 @@ def verifications(spec: Spec) -> tuple[UnitWork, ...]:
             },
         )
         for pair in pairs(spec)
+    )
+
+
+def checks(spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+    """Of the target alone, against what the verification wrote down."""
+    return tuple(
+        UnitWork(
+            pair.name,
+            "mlflow.artifacts.check",
+            (Mount("target", pair.target, read_only=True),),
+            {
+                **common(spec, pair),
+                "workers": spec.transfer.workers,
+                "verify": str(spec.transfer.verify),
+                "against": {"manifest": proved_manifest("verify", pair.name, "target"), "digest": digest},
+            },
+        )
+        for pair in pairs(spec)
+        if (digest := digests.get(pair.name))
     )
 
 

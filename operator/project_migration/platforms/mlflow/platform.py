@@ -11,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
 from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec
-from project_migration.model.errors import Failure
-from project_migration.model.mlflow import ARTIFACTS, TRACKING
+from project_migration.model.errors import Failure, Reason
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Via
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow import api, buckets, files, rows
 from project_migration.platforms.mlflow.requests import mlflow_of
 from project_migration.platforms.volumes import databases, keeping
 from project_migration.platforms.volumes.databases import Clearing
 from project_migration.platforms.volumes.judgement import judge, judge_backup
+
+#: What keeps via Auto from Database: databases out of reach, or that do not fit. A wrong login is somebody's to mend.
+NOT_BY_DATABASE = (Reason.DATABASE_UNREACHABLE, Reason.SCHEMA_MISMATCH)
 
 
 class MlflowPlatform:
@@ -31,6 +34,9 @@ class MlflowPlatform:
 
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return (*rows.targets(spec), *buckets.targets(spec)) if _by_database(spec) else ()
+
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        return tuple(rows.hosts(spec)) if _by_database(spec) else ()
 
     def units(self, spec: Spec) -> tuple[str, ...]:
         if not _by_database(spec):
@@ -50,6 +56,12 @@ class MlflowPlatform:
             return (api.survey(spec),)
         kept = keeping.surveys(spec, _held(spec), backings)
         return (rows.survey(spec), *files.surveys(spec), *buckets.surveys(spec), *kept)
+
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:
+        """Addresses, where the databases cannot be had. Servers that are to rest could not answer."""
+        rests = spec.quiesce.discover or spec.quiesce.workloads
+        open_choice = mlflow_of(spec).either_way and not rests
+        return str(Via.API) if open_choice and failed.get(TRACKING) in NOT_BY_DATABASE else ""
 
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         return databases.tool_looks((TRACKING,), surveyed) if _by_database(spec) else ()
@@ -100,8 +112,9 @@ class MlflowPlatform:
 
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
-            return ()
-        return (rows.clearing(spec, Clearing.NOTE), *keeping.settlements(spec, _held(spec), arrived))
+            return api.settlements(spec, arrived)
+        kept = keeping.settlements(spec, _held(spec), arrived)
+        return (rows.clearing(spec, Clearing.NOTE, arrived), *kept, *buckets.settlements(spec, arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
         return frozenset({TRACKING})
@@ -119,9 +132,18 @@ class MlflowPlatform:
             return (api.verification(spec),)
         return (rows.verification(spec), *files.verifications(spec), *buckets.verifications(spec))
 
-    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:  # noqa: ARG002
-        """None yet: a tracking server's proof needs both sides, since ids may differ."""
-        return ()
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Via Api the proof itself reads through the target's server."""
+        if not _by_database(spec) or not rows.is_asked_for(spec):
+            return ()
+        return (api.server_look(spec, files_move=bool(files.pairs(spec))),)
+
+    def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+        """None of a server behind an address: its proof needs both sides, since everything got new ids."""
+        if not _by_database(spec):
+            return ()
+        own = (rows.check(spec, digest),) if (digest := digests.get(TRACKING)) else ()
+        return (*own, *files.checks(spec, digests))
 
 
 def _by_database(spec: Spec) -> bool:

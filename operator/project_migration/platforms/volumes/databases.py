@@ -48,6 +48,12 @@ def targets(spec: Spec) -> tuple[str, ...]:
     return tuple(f"postgres/{database_place(database.target)}" for database in of(spec))
 
 
+def hosts(spec: Spec) -> tuple[tuple[Side, str], ...]:
+    sides = ((Side.SOURCE, "source"), (Side.TARGET, "target"))
+    found = ((side, getattr(database, name).postgres.host) for database in of(spec) for side, name in sides)
+    return tuple(dict.fromkeys(found))
+
+
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:
     return tuple(_both_sides(database, "survey", _choices(database)) for database in of(spec))
 
@@ -170,8 +176,11 @@ def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, .
 
 
 def clears(spec: Spec, what: Clearing, arrived: Sequence[str] = ()) -> tuple[UnitWork, ...]:
-    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
-    return tuple(_target_only(database, "clear", params) for database in of(spec))
+    return tuple(clear_of(database, what, arrived) for database in of(spec))
+
+
+def clear_of(database: Database, what: Clearing, arrived: Sequence[str] = ()) -> UnitWork:
+    return _target_only(database, "clear", {"what": str(what), **({"arrived": list(arrived)} if arrived else {})})
 
 
 def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:

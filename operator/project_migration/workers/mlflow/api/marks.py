@@ -6,6 +6,7 @@ migration find it, and what it was.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from project_migration.workers.mlflow.api.entities import (
@@ -29,8 +30,15 @@ DATASET_ID = f"{PREFIX}source_dataset_id"
 CREATED = f"{PREFIX}source_created"
 USER = f"{PREFIX}source_user"
 PARENT = f"{PREFIX}source_parent_run_id"
+#: On one experiment of a target: which document was carried out there, whatever became of what it brought.
+ARRIVED = f"{PREFIX}arrived."
 FIELD = f"{PREFIX}field."
 MLFLOW_TAG = f"{PREFIX}mlflow_tag."
+
+
+def arrived_key(namespace: str, name: str) -> str:
+    """A tag for each migration's name, which may be longer than a key (250 characters: mlflow, utils/validation.py)."""
+    return f"{ARRIVED}{hashlib.sha256(f'{namespace}/{name}'.encode()).hexdigest()[:16]}"
 
 
 def without(tags: Mapping[str, str]) -> dict[str, str]:

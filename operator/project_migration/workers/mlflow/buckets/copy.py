@@ -14,6 +14,7 @@ from project_migration.workers.copying import marks
 from project_migration.workers.harness import Job, main
 from project_migration.workers.mlflow.api.pool import Pool
 from project_migration.workers.mlflow.buckets import opening
+from project_migration.workers.mlflow.buckets.bucket import Bucket
 from project_migration.workers.mlflow.buckets.course import Course
 from project_migration.workers.mlflow.buckets.items import CHANGED, Item, ItemFailed, Place
 from project_migration.workers.mlflow.buckets.journal import Journal
@@ -53,6 +54,8 @@ def copy(job: Job) -> Record:
         if opening.is_bucket(job, opening.TARGET):
             target = stack.enter_context(opening.target(job, effort))
             target.check()
+            if isinstance(target, Bucket):
+                target.forget_arrived()
             journal = Journal(job.workspace)
             stack.callback(journal.close)
             return Copy(job, effort, course, source, target, journal).run()

@@ -5,7 +5,7 @@ succeeds when the look was taken, whatever it saw. Facts::
 
     source: {reachable, reason, message, server, version, revision, releases, experiments, rows, bytes, orphans,
              encrypted: {secrets, webhooks}, workspaces, leftOut: {table: rows}, outside, deletedLeftOut}
-    target: {reachable, server, version, revision, releases, empty, ours, experiments, mark}
+    target: {reachable, server, version, revision, releases, empty, ours, experiments, mark, arrived}
     selected: {whole, objects: {kind: number}, renumbered}
     users: {users, roles, rights}, where ``auth`` is given on both sides
     problems: {found: [{reason, message, passing}], count}
@@ -27,7 +27,7 @@ from typing import Any
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
-from project_migration.workers.mlflow.database import compatibility, fitting, note, opening, state
+from project_migration.workers.mlflow.database import arrived, compatibility, fitting, note, opening, state
 from project_migration.workers.mlflow.database.arrange import tell_lists
 from project_migration.workers.mlflow.database.arrangement import Lists
 from project_migration.workers.mlflow.database.arranging import Arranged, Arranger
@@ -60,6 +60,8 @@ def work(job: Job) -> Record:
                 sides[name] = side_of(job, name)
                 stores[name] = stack.enter_context(opening.reading(sides[name].place, folder(job)))
                 facts[name] = {"reachable": True, **_look(stores[name])}
+                if name == TARGET:
+                    facts[name]["arrived"] = _arrived(stores[name])
             except Exception as error:
                 refused = error if isinstance(error, reasons.Refusal) else of_driver(name, error)
                 if refused is None:
@@ -95,6 +97,11 @@ def _look(store: Store) -> Mapping[str, Any]:
         "releases": releases(schema.revision),
         "experiments": experiments,
     }
+
+
+def _arrived(target: Store) -> str:
+    """Told whatever stands in the way: a document that was carried out is not to be done again."""
+    return "" if note.read(target) else " ".join(arrived.read(target))
 
 
 def _between(ours: Side, theirs: Side, source: Store, target: Store) -> list[reasons.Refusal]:

@@ -162,6 +162,7 @@ AUTH_TABLES = frozenset(
 
 VERSION_TABLE = "alembic_version"
 NOTE_TABLE = "project_migration_note"
+ARRIVED_TABLE = "project_migration_arrived"
 
 #: Tables whose rows can be long: a few are read at a time.
 WIDE = frozenset(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project_migration.model.records import Compared
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job, WrongRequest
 from project_migration.workers.mlflow.database import opening
@@ -18,7 +19,7 @@ from project_migration.workers.mlflow.database.store import Store
 from project_migration.workers.mlflow.users.forms import Form, check, form_of
 from project_migration.workers.mlflow.users.gathering import Choice, Skipped, choose, gather
 from project_migration.workers.mlflow.users.granting import Granter, settle_clashes
-from project_migration.workers.mlflow.users.ledger import Kind, Ledger, SideName
+from project_migration.workers.mlflow.users.ledger import WIDTHS, Entry, Kind, Ledger, SideName
 
 Sides = tuple[Side, Side]
 
@@ -37,7 +38,7 @@ class Comparison:
 
     counts: Mapping[str, int]
     faults: list[str] = field(default_factory=list)
-    digest: str = ""
+    compared: tuple[Compared, ...] = ()
 
 
 @dataclass
@@ -92,18 +93,24 @@ class Users:
         changed = [name for name in names if self._hash(self.source, name) != self._hash(self.target, name)]
         if changed:
             faults.append(f"{len(changed)} user(s) with another password: {', '.join(changed[:3])}")
-        return Comparison(self.counts, faults, self._digest())
+        return Comparison(self.counts, faults, tuple(self._compared(kind) for kind in Kind))
 
     def _hash(self, store: Store, name: str) -> str:
         found = store.rows(f"SELECT password_hash FROM {store.place('users')} WHERE username = ?", name)  # noqa: S608
         return str(found[0][0]) if found else ""
 
-    def _digest(self) -> str:
-        found = hashlib.sha256()
-        for kind in Kind:
-            for entry in self.ledger.entries(SideName.WANTED, kind):
-                found.update(f"{kind} {entry!r}\n".encode())
-        return found.hexdigest()
+    def _compared(self, kind: Kind) -> Compared:
+        """By names, and of rights by whose and on what: how strong they are the target may say."""
+        ours = _sum(kind, self.ledger.entries(SideName.WANTED, kind))
+        theirs = _sum(kind, self.ledger.shared(kind))
+        return Compared(str(kind), ours[0], theirs[0], ours[1], theirs[1])
+
+
+def _sum(kind: Kind, entries: Iterable[Entry]) -> tuple[int, str]:
+    number, found = 0, hashlib.sha256()
+    for number, entry in enumerate(entries, 1):  # noqa: B007 - how many there were
+        found.update(f"{entry[: WIDTHS[kind]]!r}\n".encode())
+    return number, found.hexdigest()[:12]
 
 
 @contextmanager

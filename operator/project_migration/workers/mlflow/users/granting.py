@@ -12,7 +12,7 @@ from project_migration.workers.mlflow.database.selection import OnConflict
 from project_migration.workers.mlflow.database.store import Store
 from project_migration.workers.mlflow.users.forms import Form, RightsTable, has_workspace, own_role, rights_tables
 from project_migration.workers.mlflow.users.gathering import Skipped
-from project_migration.workers.mlflow.users.ledger import Holder, Kind, Ledger, Right, SideName
+from project_migration.workers.mlflow.users.ledger import WIDTHS, Holder, Kind, Ledger, Right, SideName
 
 CLASHES_TOLD = 5
 
@@ -63,9 +63,8 @@ class Granter:
     def _write_down(self, *, update: bool) -> None:
         with self.ledger.together():
             for kind in Kind:
-                width = {Kind.USERS: 1, Kind.ROLES: 2, Kind.MEMBERS: 3, Kind.RIGHTS: 5}[kind]
                 for entry in self.ledger.lacking(kind):
-                    self.ledger.note(kind, entry[:width])
+                    self.ledger.note(kind, entry[: WIDTHS[kind]])
             for right, permission in self.ledger.differing() if update else ():
                 self.ledger.note(Kind.RIGHTS, right[:5], permission)
 

@@ -49,6 +49,10 @@ class Kind(StrEnum):
     RIGHTS = "rights"
 
 
+#: How many of an entry's columns name it.
+WIDTHS = {Kind(name): len(key) for name, key in _KEYS.items()}
+
+
 class SideName(StrEnum):
     WANTED = "wanted"
     THERE = "there"
@@ -168,7 +172,7 @@ class Ledger:
         return [(json.loads(key), old) for key, old in found]
 
     def forget_lost(self) -> None:
-        """What was added and is not there any more was taken back by a restore: whoever adds it next is somebody else."""
+        """What was added and is there no more, a restore took back: whoever adds it next is somebody else."""
         for kind in Kind:
             equal = " AND ".join(f"{name} = ?" for name in _KEYS[kind])
             for key, old in self.done(kind):
