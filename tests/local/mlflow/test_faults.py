@@ -97,10 +97,9 @@ def test_a_mysql_server_without_tls_is_refused_where_tls_is_asked_for(case: Case
     assert list(Case(case.directory / "tls", case.source, asked).problems()) == ["TLSFailed"]
 
 
-def test_users_and_permissions_are_refused_as_long_as_they_do_not_move(case: Case) -> None:
-    request = case.request("survey").params
-    target = {**request["target"], "auth": {"kind": "sqlite"}}
-    assert list(case.problems(target=target)) == ["NotSupportedYet"]
+def test_users_on_one_side_only_are_a_wrong_request(case: Case) -> None:
+    case.auth = (case.source, None)
+    assert case.run("survey").reason == "InvalidDocument"
 
 
 def test_a_new_round_loads_anew_what_the_proof_found_wrong(case: Case) -> None:
