@@ -112,7 +112,7 @@ def test_what_the_server_does_not_give_is_named(served: Served, populated: Popul
     child = populated.made["child"]
     served.site.target[0].run(
         f"DELETE FROM metrics WHERE run_uuid = '{child}' AND `key` = 'loss' AND step = 7",
-        "UPDATE model_versions SET current_stage = 'Deleted_Internal' WHERE name = 'classifier' AND version = 3",
+        "UPDATE model_versions SET current_stage = 'Deleted_Internal' WHERE name = 'classifier' AND version = 4",
     )
     [note] = (served.server.home / "mlartifacts").glob(f"*/{child}/artifacts/notes/a b.txt")
     note.write_text("olleh")
@@ -120,7 +120,7 @@ def test_what_the_server_does_not_give_is_named(served: Served, populated: Popul
     assert record.reason == "NotServed"
     assert served.server.address in record.message
     assert [record.counts[name] for name in ("missing", "different")] == [1, 2]
-    assert record.names["missing"] == ("model classifier version 3",)
+    assert record.names["missing"] == ("model classifier version 4",)
     assert sorted(record.names["different"]) == [f"run {child}", f"run {child}: notes/a b.txt"]
     differs = [one.name for one in record.compared if not one.same]
     assert sorted(differs) == ["files read", "model versions", "points of metrics"]

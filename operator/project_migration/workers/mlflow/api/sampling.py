@@ -72,7 +72,8 @@ def read(client: Client, account: Account, expected: Expected) -> None:
         account.name("unreadable", expected.title, str(failure))
     else:
         if size != expected.size or (expected.checksum and digest.hexdigest() != expected.checksum):
-            account.name("different", expected.title, f"{size} bytes are given, {expected.size} were proved")
+            how = "its content" if size == expected.size else f"{size} bytes are given, {expected.size} were proved"
+            account.name("different", expected.title, how)
         else:
             account.count("filesRead")
     account.finished()
