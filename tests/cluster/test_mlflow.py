@@ -34,7 +34,7 @@ BEFORE, AFTER = "before", "after"
 
 #: Where what comes has its files, in the claim of the server that gets it.
 MIGRATED = "migrated"
-EXPERIMENTS, RUNS = 3, 8
+EXPERIMENTS, RUNS = 3, 5
 FILES = (
     "cd /claims/{0}; find . -type f | sort | xargs -r stat -c '%n %a %u:%g %s'; find . -type f | xargs -r cat | md5sum"
 )
