@@ -73,7 +73,7 @@ class Behaviour(StrEnum):
 
 
 #: Workers that change what a target holds, from the moment they run.
-WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.restore")
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.dumped.copy", "postgres.restore")
 
 
 @dataclass
@@ -157,7 +157,7 @@ class FakeCluster:
     behaviours: dict[tuple[str, str], list[Behaviour]] = field(default_factory=dict)
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
-    """By unit: what its survey finds, beside the defaults."""
+    """By unit, or by program: what a survey finds, beside the defaults."""
     arrived: dict[str, str] = field(default_factory=dict)
     """By target, a claim or a database: what its mark says was carried out there."""
     backups: set[str] = field(default_factory=set)
@@ -261,7 +261,8 @@ class FakeCluster:
             if request.worker == "postgres.survey":
                 facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
-            for root, found in self.facts.get(request.unit, {}).items():
+            told = {**self.facts.get(request.unit, {}), **self.facts.get(request.worker, {})}
+            for root, found in told.items():
                 facts[root].update(found)
             facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
         needed = facts.get("tools", {}).get("needed")

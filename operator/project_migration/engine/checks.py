@@ -180,7 +180,7 @@ CHAIN: tuple[Check, ...] = (
 
 def doubts(context: Context) -> tuple[str, ...]:
     """What stops nothing now, and may later: said as warnings."""
-    told = []
+    told = [context.status.way_reason] if context.status.way_reason else []
     for workload in context.spec.quiesce.workloads:
         facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
         for suspect in facts.suspects if facts else ():

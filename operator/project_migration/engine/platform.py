@@ -37,7 +37,9 @@ class UnitWork:
     params: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
-    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
+    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to unless it says so."""
+    owners: bool = False
+    """Whether it gives owners to files that it has from a server."""
     client_tools: bool = False
     """Whether it runs client programs of a database's server, in the major version that the plan has for its unit."""
     client_major: int | None = None
@@ -98,6 +100,10 @@ class Platform(Protocol):
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
         write to the target, so what lies there is its own. ``client_images``: as in the world."""
 
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:
+        """Another way that the document allows, when the surveys of the first failed, each unit with its reason;
+        empty when there is none."""
+
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         """Looks for the client tools that the surveys' counts call for, in the very images that will be used."""
 
@@ -132,6 +138,10 @@ class Platform(Protocol):
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""
+
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Asks the target's own servers, once they are back, for what the verifications proved. Nothing is mounted but
+        the workspace, where the verifications left what it is."""
 
     def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
         """Compares each target with what its verification proved, without the source. ``digests``: of that, by unit.

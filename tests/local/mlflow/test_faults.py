@@ -211,7 +211,7 @@ def test_memory_does_not_grow_with_the_number_of_metrics(
     tmp_path: Path, populated: Populated, new_sqlite: Base, postgres_target: Base, kind: str
 ) -> None:
     source = copied(populated.base, tmp_path / "many" / "mlflow.db")
-    many_metrics(source, 50, 8000)
+    many_metrics(source, 50, 5000)
     new = copied(new_sqlite, tmp_path / "target" / "mlflow.db")
     case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
     for name in ("arrange", "copy", "verify"):

@@ -19,13 +19,15 @@ from project_migration.platforms.mlflow.rows import BESIDE
 
 
 def pairs(spec: Spec) -> tuple[VolumePair, ...]:
-    """The one pair, or none where both servers use one store."""
+    """The one pair, or none where both servers use one store, or one has its files in a bucket."""
     mlflow = mlflow_of(spec)
     source, target = mlflow.source.artifacts, mlflow.target.artifacts
     if mlflow.select.metadata_only or source is None or target is None:
         return ()
-    goes_to = TargetVolume(**_plain(target).model_dump())
-    pair = VolumePair(name=ARTIFACTS, source=_plain(source), target=goes_to, exclude=tuple(_databases(spec)))
+    if not source.is_directory or not target.is_directory:
+        return ()
+    goes_to = TargetVolume(**plain(target).model_dump())
+    pair = VolumePair(name=ARTIFACTS, source=plain(source), target=goes_to, exclude=tuple(databases_among(spec)))
     return (pair,)
 
 
@@ -110,11 +112,11 @@ def common(spec: Spec, pair: VolumePair) -> dict[str, Any]:
     }
 
 
-def _plain(artifacts: Artifacts) -> Volume:
-    return Volume(**artifacts.model_dump(exclude={"uri"}))
+def plain(artifacts: Artifacts) -> Volume:
+    return Volume(**artifacts.model_dump(exclude={"uri", "s3"}))
 
 
-def _databases(spec: Spec) -> Iterator[str]:
+def databases_among(spec: Spec) -> Iterator[str]:
     """SQLite files that lie among the files of their server: rows are not moved as files."""
     mlflow = mlflow_of(spec)
     found = set()

@@ -12,7 +12,7 @@ from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork, VolumeUse
 from project_migration.model.database_rules import place_of
 from project_migration.model.document import Database, Side, Spec
-from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volume
+from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
 from project_migration.model.quantities import parse_bytes
@@ -62,7 +62,13 @@ def copy(spec: Spec, *, share: int) -> UnitWork:
 
 
 def verification(spec: Spec) -> UnitWork:
-    return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
+    params = {**choices(spec), "workers": spec.transfer.workers, "forServer": is_asked_for(spec)}
+    return _both(spec, "verify", params, write=False)
+
+
+def is_asked_for(spec: Spec) -> bool:
+    """Whether the target's server has an address at which it can be asked for what arrived."""
+    return mlflow_of(spec).target.tracking_uri is not None
 
 
 def check(spec: Spec, digest: str) -> UnitWork:
@@ -78,7 +84,9 @@ def clearing(spec: Spec, what: databases.Clearing, arrived: Sequence[str] = ()) 
 
 def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
     found = databases.judge(TRACKING, record, client_images)
-    in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
+    target = record.facts.get("target", {"empty": None})
+    looked_into = record.succeeded and "empty" in target  # what stands against it before hides what it holds
+    in_use = looked_into and not record.counts.get("targetEmpty", 0) and not written
     if in_use and spec.backup is None:
         words = (
             f"{TRACKING}: the target holds experiments or models already: name spec.backup, which keeps what is there"
@@ -192,7 +200,7 @@ def _server(side: Side, server: Server) -> Params:
     return {
         "backend": _backend(f"{name}-backend", server.backend),
         "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
-        "artifacts": server.artifacts.uri if server.artifacts is not None else None,
+        "artifacts": server.artifacts.root if server.artifacts is not None else None,
     }
 
 
@@ -227,7 +235,8 @@ def _as_database(spec: Spec) -> Database:
         ca_ref=target.ca_ref,
         insecure_skip_verify=target.insecure_skip_verify,
     )
-    return Database(name=TRACKING, source=endpoint, target=endpoint, replace=True)
+    source = DatabaseSource(postgres=endpoint.postgres, credentials_ref=endpoint.credentials_ref)
+    return Database(name=TRACKING, source=source, target=endpoint, replace=True)
 
 
 def _compared(spec: Spec, file: SqliteFile, one: Volume, other: Volume) -> UnitWork:

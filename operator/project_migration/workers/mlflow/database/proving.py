@@ -24,6 +24,8 @@ from project_migration.workers.mlflow.database.proved import MODULUS, Entries, H
 from project_migration.workers.mlflow.database.schema import Form
 from project_migration.workers.mlflow.database.store import Chunk, Row, Store, Where, batches
 
+#: Hexadecimal digits of a table's digest that are told.
+SHORT = 16
 _SINGLE = struct.Struct("<f")
 
 Told = Callable[[int], None]
@@ -39,6 +41,11 @@ class Tally:
     def add(self, chunk: Chunk, convert: Callable[[Row], Row] | None) -> None:
         self.total = (self.total + sum(_numbers(chunk, convert))) % MODULUS
         self.rows += len(chunk)
+
+    @property
+    def short(self) -> str:
+        """Enough of it to tell two sides apart, in the little room of a record."""
+        return f"{self.total:032x}"[:SHORT]
 
     def __iadd__(self, other: Tally) -> Tally:
         self.rows += other.rows
@@ -63,9 +70,16 @@ def by_owner(chunk: Chunk, place: int, convert: Callable[[Row], Row]) -> dict[An
 
 
 @dataclass
+class Sides:
+    """One table: what should be there, and what is."""
+
+    expected: Tally = field(default_factory=Tally)
+    found: Tally = field(default_factory=Tally)
+
+
+@dataclass
 class Proof:
-    tables: dict[str, Tally] = field(default_factory=dict)
-    """As they are on the target."""
+    tables: dict[str, Sides] = field(default_factory=dict)
     missing: int = 0
     different: int = 0
     extra: int = 0
@@ -97,12 +111,12 @@ class Prover:
         self.proof = Proof()
 
     def table(self, plan: TablePlan) -> None:
-        tally = self.proof.tables.setdefault(plan.name, Tally())
+        sides = self.proof.tables.setdefault(plan.name, Sides())
         forms = forms_of(plan)
         convert = brought_to(plan.columns, forms)
         self._entries.begin(Head(plan.name, "" if plan.row_wise else plan.rule.owner, plan.columns, forms))
         if plan.row_wise:
-            self._row_wise(plan, tally, convert)
+            self._row_wise(plan, sides, convert)
             return
         for where in plan.slices():
             expected, found = Tally(), Tally()
@@ -112,7 +126,8 @@ class Prover:
             for chunk in self._there(plan, where):
                 found += self._written_down(plan, chunk, convert)
                 self._told(len(chunk))
-            tally += found
+            sides.expected += expected
+            sides.found += found
             if expected != found:
                 self._locate(plan, where, convert)
 
@@ -127,33 +142,35 @@ class Prover:
     def _there(self, plan: TablePlan, where: Where | None) -> Iterator[Chunk]:
         return self._target.stream(plan.target, plan.columns, plan.on_target(where), plan.condition)
 
-    def _row_wise(self, plan: TablePlan, tally: Tally, convert: Callable[[Row], Row]) -> None:
+    def _row_wise(self, plan: TablePlan, sides: Sides, convert: Callable[[Row], Row]) -> None:
         for where in plan.slices(tuple(Action)):
             for chunk in plan.read_with_action(self._source, where):
                 for some in batches(chunk, LOOKED_FOR):
-                    self._looked_for(plan, some, tally, convert)
+                    self._looked_for(plan, some, sides, convert)
                 self._told(2 * len(chunk))
 
     def _looked_for(
-        self, plan: TablePlan, rows: list[tuple[Row, Action]], tally: Tally, convert: Callable[[Row], Row]
+        self, plan: TablePlan, rows: list[tuple[Row, Action]], sides: Sides, convert: Callable[[Row], Row]
     ) -> None:
+        """What the target had before and keeps is as it should be, whatever the source has."""
         keys = [plan.key_of(row) for row, _ in rows]
         there = self._target.existing(plan.target, plan.columns, keys)
         for key, (row, action) in zip(keys, rows, strict=True):
             wanted = action in WRITTEN or added_to(plan)
             if key not in there:
                 if wanted:
+                    sides.expected.add([row], convert)
                     self._tell("missing", plan, key)
                 continue
             found = Tally()
             found.add([there[key]], convert)
-            tally += found
+            sides.found += found
             self._entries.add(plan.name, list(key), 1, found.total)
-            if convert(there[key]) != convert(row) and (action is Action.ADD or written_over(plan, action)):
-                # an alias of the target's own that stays where it points
-                if plan.name == "registered_model_aliases" and not written_over(plan, action):
-                    continue
-                self._tell("different", plan, key)
+            if convert(there[key]) == convert(row) or not _has_to_be_equal(plan, action):
+                sides.expected += found
+                continue
+            sides.expected.add([row], convert)
+            self._tell("different", plan, key)
 
     def _tell(self, what: str, plan: TablePlan, key: Iterable[Any]) -> None:
         setattr(self.proof, what, getattr(self.proof, what) + 1)
@@ -184,6 +201,13 @@ class Prover:
                 for (key,) in scratch.execute(query):
                     self._tell(what, plan, json.loads(key))
         path.unlink(missing_ok=True)
+
+
+def _has_to_be_equal(plan: TablePlan, action: Action) -> bool:
+    if written_over(plan, action):
+        return True
+    # an alias of the target's own stays where it points
+    return action is Action.ADD and plan.name != "registered_model_aliases"
 
 
 def _key_text(plan: TablePlan, row: Row) -> str:

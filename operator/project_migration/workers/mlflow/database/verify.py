@@ -1,12 +1,13 @@
 """Worker ``mlflow.database.verify``: both databases read anew; what should be there against what is.
 
-Params ``source`` and ``target`` as for ``mlflow.database.survey``. Reads what ``arrange`` left. Compared are the rows
+Params ``source`` and ``target`` as for ``mlflow.database.survey``; with ``forServer``, what the target's server has to
+give is noted for ``mlflow.api.ask``. Reads what ``arrange`` left. Compared are the rows
 of every table that is moved, by count and content; besides, on the target: rows without parents, latest metrics against
 the metrics, and whether the next experiment gets a number that is free.
 
 Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are
 not the latest, more than on the source), ``entries`` of the list ``manifests/<step>-<unit>-target.tsv.gz``, which it
-leaves for ``mlflow.database.check``. Facts ``tables``: rows on the target by table. Lists ``missing``,
+leaves for ``mlflow.database.check``. Compared are tables, both sides by rows and content. Lists ``missing``,
 ``different`` and ``extra`` name rows. The digest is over the content of all tables as they are on the target.
 """
 
@@ -14,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from project_migration.model.records import Progress, Record
+from project_migration.model.records import Compared, Progress, Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
-from project_migration.workers.mlflow.database import latest, opening, plan, state
+from project_migration.workers.mlflow.database import for_server, latest, opening, plan, state
 from project_migration.workers.mlflow.database.arrangement import Arrangement
 from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.proved import Entries, digest_of
-from project_migration.workers.mlflow.database.proving import Proof, Prover
+from project_migration.workers.mlflow.database.proving import Proof, Prover, Sides
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
 
@@ -42,8 +43,11 @@ def work(job: Job) -> Record:
     try:
         with opening.reading(sides[0].place, scratch) as source, opening.reading(sides[1].place, scratch) as target:
             prover = Prover(source, target, scratch, told, job.lists.add, entries)
-            for one in plan.plans(source, target, arrangement):
+            tables = plan.plans(source, target, arrangement)
+            for one in tables:
                 prover.table(one)
+            if job.request.params.get("forServer"):
+                for_server.note(job.workspace, source, target, tables)
             besides = _besides(source, target, arrangement)
         listed = entries.write(job.workspace / "manifests" / f"{job.stem}-target.tsv.gz")
     finally:
@@ -61,7 +65,7 @@ def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[
 def _judge(job: Job, proof: Proof, besides: Mapping[str, int], listed: int) -> Record:
     tables = proof.tables
     counts = {
-        "rows": sum(tally.rows for tally in tables.values()),
+        "rows": sum(sides.found.rows for sides in tables.values()),
         "tables": len(tables),
         "entries": listed,
         "missing": proof.missing,
@@ -75,9 +79,14 @@ def _judge(job: Job, proof: Proof, besides: Mapping[str, int], listed: int) -> R
         reason=reasons.VERIFY_FAILED if faults else "",
         message="; ".join(faults),
         counts=counts,
-        digest=digest_of({name: (tally.rows, tally.total) for name, tally in tables.items()}),
-        facts={"tables": {name: tally.rows for name, tally in sorted(tables.items()) if tally.rows}},
+        digest=digest_of({name: (sides.found.rows, sides.found.total) for name, sides in tables.items()}),
+        compared=(_compared(name, sides) for name, sides in sorted(tables.items()) if sides != Sides()),
     )
+
+
+def _compared(name: str, sides: Sides) -> Compared:
+    ours, theirs = sides.expected, sides.found
+    return Compared(name, ours.rows, theirs.rows, ours.short, theirs.short)
 
 
 _ROWS = ("missing", "different", "extra")
