@@ -212,7 +212,8 @@ class Server(Model):
     backend: Backend | None = None
     """The server's database. Needed by via Database."""
     auth: Backend | None = None
-    """The database of the basic-auth app, for its users and permissions. Refused as NotSupportedYet in this release."""
+    """The database of the basic-auth app (`database_uri` in its settings), or `backend` once more where both lie in
+    one: users with their passwords, roles and permissions move too. On both sides or on none (via Database)."""
     artifacts: Artifacts | None = None
     """The directory or bucket that holds the server's files (via Database)."""
     archive: Volume | None = None
@@ -367,4 +368,5 @@ class Mlflow(Model):
     def either_way(self) -> bool:
         """Whether the document leaves the choice, and gives what both ways need."""
         addresses = self.source.tracking_uri is not None and self.target.tracking_uri is not None
-        return self.via is Via.AUTO and self.by_database and addresses
+        users = self.source.auth is not None or self.target.auth is not None
+        return self.via is Via.AUTO and self.by_database and addresses and not users

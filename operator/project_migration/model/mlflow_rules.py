@@ -60,7 +60,7 @@ def _server(where: str, server: Server, *, namespace: str, local: bool) -> Itera
     elif server.tracking_uri is not None and not re.fullmatch(HTTP_URI, server.tracking_uri):
         yield f"{where}.trackingUri: it begins with http:// or https://, and has no query"
     if server.auth is not None:
-        yield f"{where}.auth: NotSupportedYet: users and permissions of the basic-auth app do not move in this release"
+        yield from _backend(f"{where}.auth", server.auth, namespace=namespace, local=local)
     if server.backend is not None:
         yield from _backend(f"{where}.backend", server.backend, namespace=namespace, local=local)
     if server.artifacts is not None:
@@ -120,10 +120,18 @@ def _mode(where: str, mlflow: Mlflow) -> Iterator[str]:
                 " select.metadataOnly where both servers use one store"
             )
         yield from _only_named(where, mlflow)
+        if (mlflow.source.auth is None) != (mlflow.target.auth is None):
+            missing = "source" if mlflow.source.auth is None else "target"
+            yield f"{where}.{missing}.auth: users move from database to database: give auth on both sides, or on none"
         return
     for side, server in (("source", mlflow.source), ("target", mlflow.target)):
         if server.tracking_uri is None and server.archive is None:
             yield f"{where}.{side}.trackingUri: via Api needs the server's address"
+        if server.auth is not None:
+            yield (
+                f"{where}.{side}.auth: NotSupportedYet: users and permissions move via Database only, since no server"
+                " gives out passwords: leave auth out and make the users on the target, or give backend on both sides"
+            )
     if mlflow.source.archive is not None and mlflow.target.archive is not None:
         yield f"{where}.target.archive: one side has to be a server"
 
@@ -154,8 +162,12 @@ def _separate(where: str, mlflow: Mlflow) -> Iterator[str]:
     if _same_store(_files(ours.artifacts, mlflow), _files(theirs.artifacts, mlflow)):
         yield f"{where}.target.artifacts: source and target must be different places: one bucket, one inside the other"
     for name, one, other in (("backend", ours.backend, theirs.backend), ("auth", ours.auth, theirs.auth)):
-        if one is not None and other is not None and _identity(one) == _identity(other) != ():
+        if one is not None and other is not None and same_database(one, other):
             yield f"{where}.target.{name}: source and target must be different databases"
+    crossed = (("auth", theirs.auth, "backend", ours.backend), ("backend", theirs.backend, "auth", ours.auth))
+    for name, target_side, other_name, source_side in crossed:
+        if target_side is not None and source_side is not None and same_database(target_side, source_side):
+            yield f"{where}.target.{name}: it is the source's own database ({where}.source.{other_name})"
     if ours.tracking_uri is not None and _address(ours) == _address(theirs):
         yield f"{where}.target.trackingUri: source and target must be different servers"
 
@@ -174,6 +186,11 @@ def _same_store(source: Artifacts | None, target: Artifacts | None) -> bool:
 
 def _address(server: Server) -> str:
     return (server.tracking_uri or "").lower().rstrip("/")
+
+
+def same_database(one: Backend, other: Backend) -> bool:
+    """By name: two names of one server are two here."""
+    return _identity(one) == _identity(other) != ()
 
 
 def _identity(backend: Backend) -> tuple[str, ...]:

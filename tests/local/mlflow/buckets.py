@@ -68,7 +68,8 @@ class Bucket:
         """Every file and the digest of what it holds."""
         found = self.client.list_objects(self.name, prefix=f"{self.prefix}/", recursive=True)
         names = [str(one.object_name).removeprefix(f"{self.prefix}/") for one in found]
-        return {name: hashlib.sha256(self.read(name)).hexdigest() for name in names}
+        kept = (name for name in names if not name.startswith(".project-migration/"))
+        return {name: hashlib.sha256(self.read(name)).hexdigest() for name in kept}
 
     def write_login(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)

@@ -66,6 +66,12 @@ def test_files_go_into_a_bucket_and_the_server_hands_them_out_and_back_again(
     assert f"s3 {bucket.name}/{bucket.prefix}" in (tmp_path / "report.html").read_text()
     said = json.dumps(into_bucket.status()) + done.stdout + done.stderr + (tmp_path / "report.html").read_text()
     assert bucket.store.secret_key not in said
+    again = BucketSite(tmp_path / "again", into_bucket.source, into_bucket.target)
+    again.path.mkdir()
+    again.buckets = into_bucket.buckets
+    known = again.call("run")
+    assert known.returncode == 0, known.stdout + known.stderr
+    assert again.status()["phase"] == "AlreadyMigrated", "the bucket says so too"
     _served(into_bucket, bucket, before)
     _back(into_bucket, tmp_path / "back", copied(new_sqlite, tmp_path / "back" / "new" / "mlflow.db"), before)
 

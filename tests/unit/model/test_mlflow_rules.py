@@ -114,8 +114,16 @@ def test_auto_takes_the_address_where_one_side_lacks_a_database() -> None:
         ),
         (
             a_document(a_server(auth=a_backend("auth.old"))),
-            "spec.mlflow.source.auth: NotSupportedYet: users and permissions of the basic-auth app do not move in this"
-            " release",
+            "spec.mlflow.target.auth: users move from database to database: give auth on both sides, or on none",
+        ),
+        (
+            a_document(an_address(auth=a_backend("auth.old")), an_address("new")),
+            "spec.mlflow.source.auth: NotSupportedYet: users and permissions move via Database only, since no server"
+            " gives out passwords: leave auth out and make the users on the target, or give backend on both sides",
+        ),
+        (
+            a_document(a_server(auth=a_backend("auth.old")), a_server("new", auth=a_backend("db.old"))),
+            "spec.mlflow.target.auth: it is the source's own database (spec.mlflow.source.backend)",
         ),
         (
             a_document(transfer={"preCopy": 1}),

@@ -13,7 +13,7 @@ from project_migration.model.errors import Reason
 from project_migration.model.mlflow import ARTIFACTS, TRACKING
 from project_migration.model.records import Outcome, Record
 from project_migration.platforms.mlflow.platform import MlflowPlatform
-from tests.unit.model.test_mlflow_rules import a_document, a_server, an_address, in_bucket, spec_of
+from tests.unit.model.test_mlflow_rules import a_backend, a_document, a_server, an_address, in_bucket, spec_of
 
 PLACE = Volume(claim_name="backup", sub_path="tracking-1/tracking")
 KEYS = (("username", "username"), ("password", "password"))
@@ -204,3 +204,22 @@ def test_a_directory_that_is_filled_from_a_bucket_is_kept_like_any_other() -> No
     assert workers(platform.restores(spec, [Backing(ARTIFACTS, None)])) == [(ARTIFACTS, "clear_tree")]
     [copied] = [work for work in platform.copies(spec, share=1, empty=frozenset()) if work.name == ARTIFACTS]
     assert copied.owners, "files from a bucket get an owner on the target"
+
+
+def test_users_in_a_database_of_their_own_are_taken_back_beside_a_restore_and_with_the_rows_otherwise() -> None:
+    own = a_document(a_server(auth=a_backend("auth.old")), a_server("new", auth=a_backend("auth.new")))
+    one = a_document(a_server(auth=a_backend("db.old")), a_server("new", auth=a_backend("db.new")))
+    platform = MlflowPlatform()
+    kept, empty = Backing(TRACKING, PLACE), Backing(TRACKING, None)
+    assert ("users", "mlflow.users.clear") in workers(platform.restores(spec_of(own), [kept]))
+    assert "users" not in dict(workers(platform.restores(spec_of(own), [empty])))
+    assert "users" not in dict(workers(platform.restores(spec_of(one), [kept])))
+    assert len(platform.servers(spec_of(own))) == 2
+    assert len(platform.servers(spec_of(one))) == 1, "one database, one lock"
+    [rows, _] = platform.copies(spec_of(own), share=1, empty=frozenset())
+    assert [mount.root for mount in rows.secrets] == [
+        "source-credentials",
+        "source-auth-credentials",
+        "target-credentials",
+        "target-auth-credentials",
+    ]

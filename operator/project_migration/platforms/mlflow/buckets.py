@@ -5,7 +5,7 @@ Into a bucket is only added, and a way back takes away what was added; a directo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from project_migration.engine.effects import Mount, SecretMount
@@ -102,13 +102,23 @@ def restore_proofs(spec: Spec, backings: tuple[Backing, ...]) -> tuple[UnitWork,
     return _clearings(spec, backings, {"look": True})
 
 
+def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+    files = of(spec)
+    if files is None or files.target.s3 is None:
+        return ()
+    return (_of_target(files.target.s3, "settle", {"arrived": list(arrived)}),)
+
+
 def _clearings(spec: Spec, backings: tuple[Backing, ...], params: Params) -> tuple[UnitWork, ...]:
     files = of(spec)
     if files is None or files.target.s3 is None or ARTIFACTS not in {backing.unit for backing in backings}:
         return ()
-    work = {"target": _bucket(files.target.s3), **params}
-    mounted = _secrets(Side.TARGET, files.target.s3)
-    return (UnitWork(ARTIFACTS, "mlflow.buckets.clear", (), work, mounted, network=True),)
+    return (_of_target(files.target.s3, "clear", params),)
+
+
+def _of_target(store: ObjectStore, program: str, params: Params) -> UnitWork:
+    work = {"target": _bucket(store), **params}
+    return UnitWork(ARTIFACTS, f"mlflow.buckets.{program}", (), work, _secrets(Side.TARGET, store), network=True)
 
 
 def _work(spec: Spec, program: str, params: Params, *, write: bool) -> tuple[UnitWork, ...]:

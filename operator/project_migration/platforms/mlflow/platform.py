@@ -100,7 +100,8 @@ class MlflowPlatform:
         if not _by_database(spec):
             return tuple(api.clearing(spec) for backing in backings if _is_rows(backing))
         own = tuple(rows.restore(spec, backing) for backing in backings if _is_rows(backing))
-        return (*own, *keeping.restores(spec, _held(spec), backings), *buckets.restores(spec, tuple(backings)))
+        users = _present(tuple(rows.users_restore(spec, backing) for backing in backings if _is_rows(backing)))
+        return (*own, *users, *keeping.restores(spec, _held(spec), backings), *buckets.restores(spec, tuple(backings)))
 
     def restore_proofs(self, spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
@@ -112,7 +113,8 @@ class MlflowPlatform:
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         if not _by_database(spec):
             return api.settlements(spec, arrived)
-        return (rows.clearing(spec, Clearing.NOTE, arrived), *keeping.settlements(spec, _held(spec), arrived))
+        kept = keeping.settlements(spec, _held(spec), arrived)
+        return (rows.clearing(spec, Clearing.NOTE, arrived), *kept, *buckets.settlements(spec, arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
         return frozenset({TRACKING})

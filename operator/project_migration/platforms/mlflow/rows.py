@@ -15,10 +15,14 @@ from project_migration.model.document import Database, Side, Spec
 from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
+from project_migration.model.mlflow_rules import same_database
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record, proved_manifest
 from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
 from project_migration.platforms.volumes import databases, keeping
+
+#: What the unit is called that takes users back.
+USERS = "users"
 
 #: What SQLite keeps beside a database while it is open, or after a crash (https://www.sqlite.org/tempfiles.html).
 BESIDE = ("", "-wal", "-shm", "-journal")
@@ -34,7 +38,8 @@ def uses(spec: Spec) -> Iterator[VolumeUse]:
 def targets(spec: Spec) -> Iterator[str]:
     """``postgres/db.new:5432/mlflow`` or ``mysql/…``: as other platforms call the same database."""
     server = mlflow_of(spec).target
-    for backend in (server.backend, server.auth):
+    together = server.auth is not None and server.backend is not None and same_database(server.auth, server.backend)
+    for backend in (server.backend, None if together else server.auth):
         database = (backend.postgres or backend.mysql) if backend is not None else None
         if backend is not None and database is not None:
             yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"
@@ -42,9 +47,10 @@ def targets(spec: Spec) -> Iterator[str]:
 
 def hosts(spec: Spec) -> Iterator[tuple[Side, str]]:
     for side, server in _sides(spec):
-        database = (server.backend.postgres or server.backend.mysql) if server.backend is not None else None
-        if database is not None:
-            yield side, database.host
+        for backend in (server.backend, server.auth):
+            database = (backend.postgres or backend.mysql) if backend is not None else None
+            if database is not None:
+                yield side, database.host
 
 
 def survey(spec: Spec) -> UnitWork:
@@ -127,6 +133,22 @@ def restore(spec: Spec, backing: Backing) -> UnitWork:
     assert target.sqlite is not None  # noqa: S101 - the third of three kinds
     params = {**_file(spec, target.sqlite), "workers": 1, "delete": True, "release": True}
     return UnitWork(TRACKING, "copy_tree", _from_to(backing.place, target.sqlite, write=True), params)
+
+
+def users_restore(spec: Spec, backing: Backing) -> UnitWork | None:
+    """Where rows come back from a backup that holds no users: they lie in a database of their own."""
+    server = mlflow_of(spec).target
+    target = _target(spec)
+    if server.auth is None or backing.place is None or target.mysql is not None or same_database(server.auth, target):
+        return None
+    return UnitWork(
+        USERS,
+        "mlflow.users.clear",
+        tuple(_mounts(Side.TARGET, server, write=True)),
+        {"target": _server(Side.TARGET, server)},
+        tuple(_secrets(Side.TARGET, server)),
+        network=_has_server((server,)),
+    )
 
 
 def restore_proof(spec: Spec, backing: Backing) -> UnitWork | None:

@@ -10,10 +10,12 @@ of a larger one it keeps unseen until then.
 
 from __future__ import annotations
 
+import io
+import json
 import mimetypes
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
@@ -30,6 +32,7 @@ from project_migration.workers.mlflow.buckets.failures import is_missing, told
 from project_migration.workers.mlflow.buckets.items import Item, ItemFailed, Reading
 from project_migration.workers.mlflow.database.failures import Refused
 from project_migration.workers.postgres.failures import AUTHENTICATION_FAILED
+from project_migration.workers.reserved import MARK
 
 AMAZON = "https://s3.amazonaws.com"
 SECONDS = 60.0
@@ -41,6 +44,10 @@ COPY_OF = "x-amz-meta-project-migration-source"
 
 #: Kept from one bucket to another, besides what begins with ``x-amz-meta-``.
 _KEPT = ("content-type", "content-encoding", "content-language", "content-disposition", "cache-control")
+
+#: Where it says which document was carried out there, as the mark of a directory does.
+_ARRIVED = f"{MARK}/arrived.json"
+_LARGEST = 65536
 
 #: S3 allows keys of so many bytes.
 LONGEST_KEY = 1024
@@ -118,7 +125,7 @@ class Bucket:
 
     def check_writable(self) -> None:
         """Begins an upload and drops it, which takes the right to write and leaves nothing."""
-        key, client = f"{self._folder}.project-migration", cast("Any", self._client)
+        key, client = self._key(_ARRIVED), cast("Any", self._client)
         try:
             with told(self._where):
                 upload = client._create_multipart_upload(self._bucket, key, {})
@@ -137,8 +144,8 @@ class Bucket:
         with told(self._where):
             for found in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
                 key = str(found.object_name)
-                # what some tools leave in a directory's place, so that it can be seen empty
-                if not key.endswith("/"):
+                # what some tools leave in a directory's place, so that it can be seen empty; and what is ours
+                if not key.endswith("/") and not key.startswith(f"{self._folder}{MARK}/"):
                     yield self._item(found)
 
     def left(self) -> Mapping[str, str]:
@@ -195,6 +202,26 @@ class Bucket:
         with told(self._where):
             stream = cast("BinaryIO", content)
             self._client.put_object(self._bucket, key, stream, item.size, kind, metadata=kept, num_parallel_uploads=1)
+
+    def arrived(self) -> tuple[str, ...]:
+        """The digests of the document that was carried out here; none where that is not known."""
+        if self.look(_ARRIVED) is None:
+            return ()
+        try:
+            with self.reading(Item(_ARRIVED, 0, "")) as content:
+                return tuple(str(digest) for digest in json.loads(content.read(_LARGEST))["document"])
+        except (ItemFailed, ValueError, KeyError, TypeError):
+            return ()
+
+    def say_arrived(self, document: Sequence[str]) -> None:
+        text = json.dumps({"uid": self._migration, "document": list(document)}).encode()
+        with told(self._where):
+            self._client.put_object(self._bucket, self._key(_ARRIVED), io.BytesIO(text), len(text), "application/json")
+
+    def forget_arrived(self) -> None:
+        """Before anything is changed: what was carried out before is no more what lies here."""
+        if self.look(_ARRIVED) is not None:
+            self.remove(_ARRIVED)
 
     def remove(self, path: str) -> None:
         with told(self._where):

@@ -8,6 +8,7 @@ from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job, main
 from project_migration.workers.mlflow.buckets import opening
+from project_migration.workers.mlflow.buckets.bucket import Bucket
 from project_migration.workers.mlflow.buckets.items import ItemFailed, Place
 from project_migration.workers.mlflow.buckets.journal import Journal
 from project_migration.workers.mlflow.buckets.opening import Effort
@@ -33,6 +34,8 @@ def clear(job: Job) -> Record:
     try:
         with opening.target(job, Effort.of(job)) as target:
             target.check()
+            if isinstance(target, Bucket) and not look:
+                target.forget_arrived()
             return _cleared(job, target, journal, look=look)
     finally:
         journal.close()
@@ -56,6 +59,9 @@ def _cleared(job: Job, target: Place, journal: Journal, *, look: bool) -> Record
             job.lists.add("failed", path, failure.cause)
         job.tell(Progress(items_done=counts["removed"], items_total=counts["removed"]))
     failed = job.lists.counts["failed"]
+    if not failed and not look:
+        target.finish()
+        journal.forget()
     message = f"{failed} object(s) could not be taken back: {job.lists.say('failed')}" if failed else ""
     return job.record(
         reason=reasons.COPY_INCOMPLETE if failed else "",

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 
-from project_migration.model.records import Progress, Record
+from project_migration.model.records import Record
 from project_migration.workers import reasons
 from project_migration.workers.copying import marks
 from project_migration.workers.harness import Job, main
 from project_migration.workers.mlflow.api.pool import Pool
 from project_migration.workers.mlflow.buckets import opening
+from project_migration.workers.mlflow.buckets.bucket import Bucket
 from project_migration.workers.mlflow.buckets.course import Course
 from project_migration.workers.mlflow.buckets.items import CHANGED, Item, ItemFailed, Place
 from project_migration.workers.mlflow.buckets.journal import Journal
+from project_migration.workers.mlflow.buckets.meter import Meter
 from project_migration.workers.mlflow.buckets.opening import Effort
 from project_migration.workers.mlflow.buckets.streams import Passing, digest_of
 from project_migration.workers.mlflow.database.failures import NAME_CLASH
@@ -53,12 +55,17 @@ def copy(job: Job) -> Record:
         if opening.is_bucket(job, opening.TARGET):
             target = stack.enter_context(opening.target(job, effort))
             target.check()
+            if isinstance(target, Bucket):
+                target.forget_arrived()
             journal = Journal(job.workspace)
             stack.callback(journal.close)
             return Copy(job, effort, course, source, target, journal).run()
         root = open_target(job, make=True)
-        mark = stack.enter_context(marks.hold(root))
+        stack.callback(os.close, root)
         if effort.params.flag("requireEmpty"):
+            _refuse_strangers(job, root)
+        mark = stack.enter_context(marks.hold(root))
+        if effort.params.flag("requireEmpty"):  # again: nobody else can begin now
             _refuse_strangers(job, root)
         mark.write(marks.Owner.of(job.request))
         record = Copy(job, effort, course, source, opening.directory_of(job, effort, root), None).run()
@@ -90,9 +97,9 @@ class Copy:
         self._replaces = effort.params.flag("replace") or journal is None
         self._threads = effort.threads
         self._pace = Pace(effort.params.effort.bandwidth)
-        self._expected = effort.params.effort
+        self._meter = Meter(job, effort.params.effort)
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._fresh = False
         self._lasting = False
         self._clashes = 0
 
@@ -126,8 +133,7 @@ class Copy:
             pool.submit(self._guarded, item, self._bring, item)
         pool.drain()
 
-    def _guarded(self, item: Item, work: object, *arguments: object) -> None:
-        assert callable(work)  # noqa: S101 - one of the two below
+    def _guarded(self, item: Item, work: Callable[..., None], *arguments: object) -> None:
         for attempt in range(1, TRIES + 1):
             try:
                 work(*arguments)
@@ -141,7 +147,7 @@ class Copy:
         """Whether it has to be brought at all."""
         there = None if self._fresh else self._target.look(self._course.place(item.path))
         if there is not None and self._is_same(item, there):
-            self._count(files=1, alreadyThere=1, bytes=item.size)
+            self._meter.count(files=1, alreadyThere=1, bytes=item.size)
             return
         ours = there is None or there.migration == self._job.request.migration_uid
         if not ours and not self._replaces:
@@ -160,27 +166,17 @@ class Copy:
             return True  # a file gets its time when it is whole
         if item.md5 and item.md5 == there.md5:
             return True
-        ours = digest_of(self._source, item, self._pace, self._pass)
-        return ours == digest_of(self._target, there, self._pace, self._pass)
+        with self._meter.under_way(readings=2) as told:
+            ours = digest_of(self._source, item, self._pace, told)
+            return ours == digest_of(self._target, there, self._pace, told)
 
     def _bring(self, item: Item) -> None:
-        with self._source.reading(item) as content:
-            passing = Passing(content, self._pace, self._pass)
+        with self._source.reading(item) as content, self._meter.under_way() as told:
+            passing = Passing(content, self._pace, told)
             self._target.write(self._course.place(item.path), item, passing)
         if passing.size != item.size:
             raise ItemFailed(CHANGED, passing=True)
-        self._count(files=1, copied=1, bytes=item.size, bytesCopied=item.size)
-
-    def _pass(self, size: int) -> None:
-        """Bytes on their way are no progress: a file counts when it is whole."""
-
-    def _count(self, **more: int) -> None:
-        with self._lock:
-            self._counts.update(more)
-            done, files = self._counts["bytes"], self._counts["files"]
-            expected = self._expected
-            total = max(done, expected.expected_bytes), max(files, expected.expected_entries)
-            self._job.tell(Progress(done, total[0], files, total[1]))
+        self._meter.count(files=1, copied=1, bytes=item.size, bytesCopied=item.size)
 
     def _fail(self, name: str, failure: ItemFailed) -> None:
         with self._lock:
@@ -190,8 +186,9 @@ class Copy:
     def _record(self) -> Record:
         lists = self._job.lists
         failed, changed = lists.counts["failed"], lists.counts["changed"]
-        counts = {name: number for name, number in sorted(self._counts.items()) if number}
-        counts |= {"entries": self._counts["files"] + failed + changed, "failed": failed, "changed": changed}
+        found = self._meter.counts
+        counts = {name: number for name, number in sorted(found.items()) if number}
+        counts |= {"entries": found["files"] + failed + changed, "failed": failed, "changed": changed}
         counts.setdefault("bytes", 0)
         message = ""
         if failed:

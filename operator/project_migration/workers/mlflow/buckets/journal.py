@@ -45,5 +45,9 @@ class Journal:
             yield from ((path, bool(replaced)) for path, replaced in page)
             after = page[-1][0]
 
+    def forget(self) -> None:
+        """All was taken back: what is put under one of these keys from now on is looked at anew."""
+        self._database.execute("DELETE FROM written")
+
     def close(self) -> None:
         self._database.close()

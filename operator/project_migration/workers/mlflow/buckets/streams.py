@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from project_migration.workers.mlflow.buckets.items import PIECE, Item, Place, Reading
+from project_migration.workers.mlflow.buckets.meter import Told
 from project_migration.workers.pace import GRAIN, Pace
-
-Told = Callable[[int], None]
 
 
 class Passing:

@@ -63,7 +63,8 @@ def _target(job: Job, effort: Effort) -> dict[str, Any]:
         assert isinstance(place, Bucket)  # noqa: S101 - asked for such a target only
         place.check()
         place.check_writable()
-        return {"exists": True, "isDirectory": True, "held": int(place.holds_anything())}
+        held, arrived = int(place.holds_anything()), " ".join(place.arrived())
+        return {"exists": True, "isDirectory": True, "held": held, "arrived": arrived}
 
 
 if __name__ == "__main__":

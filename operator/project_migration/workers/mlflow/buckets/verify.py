@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
 
-from project_migration.model.records import Progress, Record
+from project_migration.model.records import Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job, main
 from project_migration.workers.mlflow.api.pool import Pool
 from project_migration.workers.mlflow.buckets import opening
 from project_migration.workers.mlflow.buckets.course import Course
 from project_migration.workers.mlflow.buckets.items import Item, ItemFailed, Place
+from project_migration.workers.mlflow.buckets.meter import Meter
 from project_migration.workers.mlflow.buckets.opening import Effort
 from project_migration.workers.mlflow.buckets.streams import digest_of
 from project_migration.workers.pace import Pace
@@ -43,14 +43,13 @@ class Proof:
     def __init__(self, job: Job, effort: Effort, course: Course, source: Place, target: Place) -> None:
         self._job = job
         self._threads = effort.threads
-        self._expected = effort.params.effort
         self._reads = effort.params.choice("verify", (CHECKSUM, METADATA)) == CHECKSUM
         self._course = course
         self._source = source
         self._target = target
         self._pace = Pace(None)
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._meter = Meter(job, effort.params.effort)
         self._sum = 0
 
     def run(self) -> Record:
@@ -85,8 +84,9 @@ class Proof:
         fault = f"{there.size} bytes instead of {item.size}" if there.size != item.size else ""
         content = ""
         if self._reads and not fault:
-            ours = digest_of(self._source, item, self._pace, self._pass)
-            theirs = digest_of(self._target, there, self._pace, self._pass)
+            with self._meter.under_way(readings=2) as told:
+                ours = digest_of(self._source, item, self._pace, told)
+                theirs = digest_of(self._target, there, self._pace, told)
             fault = "" if ours == theirs else "the content differs"
             content = theirs[1]
         if fault:
@@ -94,20 +94,13 @@ class Proof:
             return
         self._proved(place, there.size, content)
 
-    def _pass(self, size: int) -> None:
-        """A file counts when it is proved."""
-
     def _proved(self, place: str, size: int, content: str) -> None:
         row = f"{place}\0{size}\0{content}".encode("utf-8", "surrogateescape")
         number = int.from_bytes(hashlib.sha256(row).digest(), "big")
         with self._lock:
             # a sum, since files come in no order
             self._sum = (self._sum + number) % (1 << 256)
-            self._counts.update(verified=1, files=1, bytes=size)
-            done, files = self._counts["bytes"], self._counts["files"]
-            expected = self._expected
-            total = max(done, expected.expected_bytes), max(files, expected.expected_entries)
-            self._job.tell(Progress(done, total[0], files, total[1]))
+        self._meter.count(verified=1, files=1, bytes=size)
 
     def _name(self, kind: str, name: str, cause: str) -> None:
         with self._lock:
@@ -117,11 +110,12 @@ class Proof:
         lists = self._job.lists
         faults = {kind: lists.counts[kind] for kind in ("missing", "different", "unreadable")}
         said = [f"{number} file(s) {kind}: {lists.say(kind)}" for kind, number in faults.items() if number]
-        counts = {"entries": self._counts["files"] + sum(faults.values()), "verified": 0, "bytes": 0}
+        found = self._meter.counts
+        counts = {"entries": found["files"] + sum(faults.values()), "verified": 0, "bytes": 0}
         return self._job.record(
             reason=reasons.VERIFY_FAILED if said else "",
             message="; ".join(said),
-            counts={**counts, **self._counts, **faults},
+            counts={**counts, **found, **faults},
             digest=f"sha256:{self._sum:064x}",
         )
 

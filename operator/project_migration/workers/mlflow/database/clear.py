@@ -19,6 +19,7 @@ from project_migration.workers.mlflow.database import arrived, clearing, note, o
 from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.sides import TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.mlflow.users import bringing
 from project_migration.workers.params import Params
 from project_migration.workers.postgres.reading import choice
 
@@ -27,7 +28,8 @@ UNFINISHED, EVERYTHING, NOTE = "Unfinished", "Everything", "Note"
 
 def work(job: Job) -> Record:
     what = choice(job.request.params, "what", (UNFINISHED, EVERYTHING, NOTE))
-    with opening.writing(side_of(job, TARGET).place, folder(job)) as target:
+    side = side_of(job, TARGET)
+    with opening.writing(side.place, folder(job)) as target:
         if not target.schema.is_mlflow:
             return job.record(counts={"takenBack": 0, "rows": 0})
         documents = Params(job.request.params).texts("arrived") if what == NOTE and _is_ours(job, target) else ()
@@ -40,7 +42,8 @@ def work(job: Job) -> Record:
         except BaseException:
             target.rollback()
             raise
-    return job.record(counts={"takenBack": int(rows >= 0), "rows": max(rows, 0)})
+    people = bringing.take_back(job, side) if what == EVERYTHING else 0
+    return job.record(counts={"takenBack": int(rows >= 0), "rows": max(rows, 0) + people})
 
 
 def _is_ours(job: Job, target: Store) -> bool:

@@ -1,12 +1,13 @@
 """Worker ``mlflow.database.survey``: what both databases say, read only; all that stands in the way at once.
 
-Params: ``source`` and ``target`` ``{backend, artifacts}``, ``select``, ``rename``, ``onConflict``. The record succeeds
-when the look was taken, whatever it saw. Facts::
+Params: ``source`` and ``target`` ``{backend, artifacts, auth}``, ``select``, ``rename``, ``onConflict``. The record
+succeeds when the look was taken, whatever it saw. Facts::
 
     source: {reachable, reason, message, server, version, revision, releases, experiments, rows, bytes, orphans,
              encrypted: {secrets, webhooks}, workspaces, leftOut: {table: rows}, outside, deletedLeftOut}
     target: {reachable, server, version, revision, releases, empty, ours, experiments, mark, arrived}
     selected: {whole, objects: {kind: number}, renumbered}
+    users: {users, roles, rights}, where ``auth`` is given on both sides
     problems: {found: [{reason, message, passing}], count}
 
 Counts: ``problems``, ``targetEmpty``, ``rows``, ``bytes`` (a guess), ``targetMajor`` (of a PostgreSQL target, whose
@@ -36,6 +37,7 @@ from project_migration.workers.mlflow.database.revisions import releases
 from project_migration.workers.mlflow.database.selection import Selection
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, Side, side_of
 from project_migration.workers.mlflow.database.store import Server, Store
+from project_migration.workers.mlflow.users import bringing
 
 PROBLEMS_LIMIT = 12
 
@@ -79,6 +81,9 @@ def work(job: Job) -> Record:
                 facts[SOURCE].update(_source(source, arranged))
                 facts["selected"] = dict(_selected(arranged))
                 tell_lists(job, arranged)
+                if bringing.are_named((sides[SOURCE], sides[TARGET])):
+                    facts["users"], faults = _users(job, (sides[SOURCE], sides[TARGET]), arranged, scratch, selection)
+                    problems += faults
     return _record(job, facts, problems, arranged)
 
 
@@ -124,6 +129,19 @@ def _arrange(
     stack.callback(lists.close)
     request = job.request
     return Arranger(source, target, selection, sides, request.migration_uid, request.migration_name).arrange(lists)
+
+
+def _users(
+    job: Job, sides: bringing.Sides, arranged: Arranged, scratch: Path, selection: Selection
+) -> tuple[dict[str, Any], list[reasons.Refusal]]:
+    try:
+        with bringing.opened(job, sides, arranged.arrangement, selection.on_conflict, scratch) as users:
+            return dict(users.counts), users.problems
+    except Exception as error:
+        refused = error if isinstance(error, reasons.Refusal) else of_driver("auth", error)
+        if refused is None:
+            raise
+        return {}, [refused]
 
 
 def _source(source: Store, arranged: Arranged) -> Mapping[str, Any]:

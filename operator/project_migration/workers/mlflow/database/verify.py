@@ -7,8 +7,9 @@ the metrics, and whether the next experiment gets a number that is free.
 
 Counts: ``rows``, ``tables``, ``missing``, ``different``, ``extra``, ``orphans``, ``latest`` (latest metrics that are
 not the latest, more than on the source), ``entries`` of the list ``manifests/<step>-<unit>-target.tsv.gz``, which it
-leaves for ``mlflow.database.check``. Compared are tables, both sides by rows and content. Lists ``missing``,
-``different`` and ``extra`` name rows. The digest is over the content of all tables as they are on the target.
+leaves for ``mlflow.database.check``, and ``users``, ``roles`` and ``rights`` where they move. Compared are tables, both
+sides by rows and content, and users. Lists ``missing``, ``different`` and ``extra`` name rows. The digest is over the
+content of all tables as they are on the target.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from project_migration.workers.mlflow.database.arrangement import Arrangement
 from project_migration.workers.mlflow.database.program import folder, main
 from project_migration.workers.mlflow.database.proved import Entries, digest_of
 from project_migration.workers.mlflow.database.proving import Proof, Prover, Sides
+from project_migration.workers.mlflow.database.selection import Selection
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.mlflow.users import bringing
 
 
 def work(job: Job) -> Record:
@@ -50,10 +53,11 @@ def work(job: Job) -> Record:
                 for_server.note(job.workspace, source, target, tables)
             besides = _besides(source, target, arrangement)
         listed = entries.write(job.workspace / "manifests" / f"{job.stem}-target.tsv.gz")
+        people = _people(job, sides, arrangement)
     finally:
         entries.close()
         arrangement.close()
-    return _judge(job, prover.proof, besides, listed)
+    return _judge(job, prover.proof, besides, listed, people)
 
 
 def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[str, int]:
@@ -62,7 +66,16 @@ def _besides(source: Store, target: Store, arrangement: Arrangement) -> Mapping[
     return {"orphans": lost, "latest": max(stale, 0), "numberTaken": int(not target.number_is_ahead())}
 
 
-def _judge(job: Job, proof: Proof, besides: Mapping[str, int], listed: int) -> Record:
+def _people(job: Job, sides: bringing.Sides, arrangement: Arrangement) -> bringing.Comparison:
+    """Users, roles and rights, where they move."""
+    if not bringing.are_named(sides):
+        return bringing.Comparison({})
+    conflict = Selection.from_params(job.request.params).on_conflict
+    with bringing.opened(job, sides, arrangement, conflict, job.workspace) as users:
+        return users.compare()
+
+
+def _judge(job: Job, proof: Proof, besides: Mapping[str, int], listed: int, people: bringing.Comparison) -> Record:
     tables = proof.tables
     counts = {
         "rows": sum(sides.found.rows for sides in tables.values()),
@@ -72,15 +85,20 @@ def _judge(job: Job, proof: Proof, besides: Mapping[str, int], listed: int) -> R
         "different": proof.different,
         "extra": proof.extra,
         **besides,
+        **people.counts,
     }
     faults = [f"{counts[name]} row(s) {name}: {job.lists.say(name)}" for name in _ROWS if counts[name]]
     faults += [f"{counts[name]} {what}" for name, what in _BESIDES.items() if counts[name]]
+    faults += people.faults
     return job.record(
         reason=reasons.VERIFY_FAILED if faults else "",
         message="; ".join(faults),
         counts=counts,
         digest=digest_of({name: (sides.found.rows, sides.found.total) for name, sides in tables.items()}),
-        compared=(_compared(name, sides) for name, sides in sorted(tables.items()) if sides != Sides()),
+        compared=(
+            *(_compared(name, sides) for name, sides in sorted(tables.items()) if sides != Sides()),
+            *people.compared,
+        ),
     )
 
 
