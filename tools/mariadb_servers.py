@@ -70,6 +70,8 @@ class MariaServer:
         with self.root() as connection, connection.cursor() as cursor:
             cursor.execute(f"USE `{database}`")
             cursor.execute("SET foreign_key_checks = 0")
+            # MLflow's experiment Default has the number 0, for which a server would give the next one
+            cursor.execute("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
             cursor.execute(f"SHOW TABLES FROM `{template}`")
             for (table,) in cursor.fetchall():
                 cursor.execute(f"SHOW CREATE TABLE `{template}`.`{table}`")
