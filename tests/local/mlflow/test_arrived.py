@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from project_migration.workers.mlflow.proved import Proved
 from tests.local.mlflow.conftest import Populated
 from tests.local.mlflow.running import Base, Case, copied
 from tests.local.mlflow.test_documents import Site, in_use, laptop, tree
@@ -81,6 +82,14 @@ def test_what_users_changed_is_named_and_what_they_added_is_counted(moved: Case,
     assert any(name.startswith(f"params {child}") for name in found.names["missing"]), found.names
     assert (found.counts["missing"], found.counts["different"], found.counts["extra"]) == (1, 2, 1)
     assert found.digest != moved.digest  # type: ignore[attr-defined]
+
+
+def test_what_the_target_s_server_has_to_give_is_noted_whatever_database_it_has(moved: Case) -> None:
+    moved.good("verify", forServer=True)
+    noted = Proved(moved.directory / "workspace")
+    runs = "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"
+    assert noted.counts("runs") == (moved.target.value(runs), 0)
+    noted.close()
 
 
 def test_without_the_list_nothing_is_said_of_the_target(case: Case) -> None:

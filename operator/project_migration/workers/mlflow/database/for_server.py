@@ -32,7 +32,8 @@ def note(workspace: Path, source: Store, target: Store, plans: Sequence[TablePla
 def _of_other_workspaces(target: Store) -> set[str]:
     if target.schema.tables["experiments"].column("workspace") is None:
         return set()
-    found = target.rows("SELECT experiment_id FROM experiments WHERE workspace <> ?", DEFAULT_WORKSPACE)
+    place = target.place("experiments")
+    found = target.rows(f"SELECT experiment_id FROM {place} WHERE workspace <> ?", DEFAULT_WORKSPACE)  # noqa: S608
     return {str(row[0]) for row in found}
 
 
@@ -53,9 +54,10 @@ def _rows(plan: TablePlan, source: Store) -> Iterator[Chunk]:
 
 def _runs(target: Store, ids: Sequence[str]) -> Iterator[ProvedRun]:
     marks = ", ".join("?" * len(ids))
-    counted = f"SELECT run_uuid, count(*) FROM metrics WHERE run_uuid IN ({marks}) GROUP BY run_uuid"  # noqa: S608
+    metrics, runs = target.place("metrics"), target.place("runs")
+    counted = f"SELECT run_uuid, count(*) FROM {metrics} WHERE run_uuid IN ({marks}) GROUP BY run_uuid"  # noqa: S608
     points = {row[0]: row[1] for row in target.rows(counted, *ids)}
-    found = f"SELECT run_uuid, experiment_id FROM runs WHERE run_uuid IN ({marks})"  # noqa: S608
+    found = f"SELECT run_uuid, experiment_id FROM {runs} WHERE run_uuid IN ({marks})"  # noqa: S608
     for identity, experiment in target.rows(found, *ids):
         yield ProvedRun(identity, str(experiment), int(points.get(identity, 0)))
 
