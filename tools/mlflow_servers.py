@@ -85,6 +85,12 @@ def initialise_users_at(uri: str, revision: str) -> None:
     )
 
 
+def upgrade(uri: str) -> None:
+    """``mlflow db upgrade``, as an administrator runs it; ``uri``: SQLAlchemy's."""
+    argv = (python(), "-m", "mlflow", "db", "upgrade", uri)
+    subprocess.run(argv, check=True, capture_output=True, timeout=SCRIPT_SECONDS, env=environment(), cwd="/")
+
+
 def _code(code: str, *arguments: str) -> None:
     argv = (python(), "-c", code, *arguments)
     done = subprocess.run(

@@ -73,7 +73,7 @@ class Behaviour(StrEnum):
 
 
 #: Workers that change what a target holds, from the moment they run.
-WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.restore")
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.dumped.copy", "postgres.restore")
 
 
 @dataclass

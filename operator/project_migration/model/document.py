@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from project_migration.model.endpoints import (
     DatabaseEndpoint,
+    DatabaseSource,
     Duration,
     Id,
     Model,
@@ -94,7 +95,7 @@ class MissingRoles(StrEnum):
 
 
 SAME_DATABASE = (
-    "self.source.postgres.host != self.target.postgres.host"
+    "!has(self.source.postgres) || self.source.postgres.host != self.target.postgres.host"
     " || self.source.postgres.port != self.target.postgres.port"
     " || self.source.postgres.database != self.target.postgres.database"
 )
@@ -105,7 +106,7 @@ class Database(Model):
 
     name: UnitName
     """What the copy is called in status, helper names and the report. No pair has the same name."""
-    source: DatabaseEndpoint
+    source: DatabaseSource
     """The database to read, as it is at one moment."""
     target: DatabaseEndpoint
     """The database to fill. It has to exist and to be empty, unless replace is true."""

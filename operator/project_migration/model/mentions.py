@@ -40,6 +40,9 @@ def volumes(spec: Spec) -> Iterator[VolumeMention]:
         where = f"spec.volumes.pairs[{position}]"
         yield VolumeMention(f"{where}.source", pair.source, writes=False)
         yield VolumeMention(f"{where}.target", pair.target, writes=True)
+    for position, database in enumerate(spec.volumes.databases if spec.volumes else ()):
+        if database.source.dump is not None:
+            yield VolumeMention(f"spec.volumes.databases[{position}].source.dump", database.source.dump, writes=False)
     if spec.mlflow is not None:
         yield from _server("spec.mlflow.source", spec.mlflow.source, spec.mlflow, writes=False)
         yield from _server("spec.mlflow.target", spec.mlflow.target, spec.mlflow, writes=True)
@@ -63,9 +66,10 @@ def _server(where: str, server: Server, mlflow: Mlflow, *, writes: bool) -> Iter
 def secrets(spec: Spec) -> Iterator[SecretMention]:
     """Every key of every Secret that helpers will read, in the document's order."""
     for position, database in enumerate(spec.volumes.databases if spec.volumes else ()):
-        for side, endpoint in (("source", database.source), ("target", database.target)):
+        for side, endpoint in (("source", database.source.endpoint), ("target", database.target)):
             where = f"spec.volumes.databases[{position}].{side}"
-            yield from _login(where, endpoint.credentials_ref, endpoint.ca_ref)
+            if endpoint is not None:
+                yield from _login(where, endpoint.credentials_ref, endpoint.ca_ref)
     if spec.mlflow is not None:
         yield from _of_server("spec.mlflow.source", spec.mlflow.source, spec.mlflow, is_target=False)
         yield from _of_server("spec.mlflow.target", spec.mlflow.target, spec.mlflow, is_target=True)

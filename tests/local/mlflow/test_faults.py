@@ -14,6 +14,7 @@ import pytest
 
 from tests.local.mlflow.conftest import Populated
 from tests.local.mlflow.running import Base, Case, copied, sqlite_base
+from tools import mlflow_servers
 from tools.postgres_servers import Server
 
 ALL = {"select": {"experiments": {"include": ["*"], "lifecycle": "All"}}}
@@ -55,6 +56,25 @@ def test_schemas_of_two_releases_are_both_named(case: Case) -> None:
     assert "3.17" in message
     assert "3.5 to 3.7" in message
     assert case.run("arrange").reason == "SchemaMismatch"
+
+
+def test_an_older_source_is_refused_with_the_command_that_helps_and_its_upgraded_copy_moves(
+    tmp_path: Path, case: Case
+) -> None:
+    old = sqlite_base(tmp_path / "old" / "mlflow.db")
+    (tmp_path / "old").mkdir()
+    mlflow_servers.initialise_at(old.uri, "0584bdc529eb")
+    old.run("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'from before', 'active')")
+    before = (tmp_path / "old" / "mlflow.db").read_bytes()
+    message = Case(tmp_path / "refused", old, case.target).problems()["SchemaMismatch"]
+    assert "0584bdc529eb (2.18 to 2.22)" in message
+    assert "dc11669786a5 (3.17)" in message
+    assert "`mlflow db upgrade DATABASE_URI` of MLflow 3.17" in message
+    assert (tmp_path / "old" / "mlflow.db").read_bytes() == before, "looking upgrades nothing"
+    copy = copied(old, tmp_path / "copy" / "mlflow.db")
+    mlflow_servers.upgrade(copy.uri)
+    Case(tmp_path / "moved", copy, case.target).migrate()
+    assert case.target.value("SELECT name FROM experiments WHERE experiment_id = 7") == "from before"
 
 
 def test_a_source_with_an_unknown_newer_schema_is_refused(tmp_path: Path, populated: Populated, case: Case) -> None:

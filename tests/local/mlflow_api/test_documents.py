@@ -47,6 +47,7 @@ def run(place: Path, name: str, source_uri: str, target_uri: str, **mlflow: Any)
         check=False,
     )
     assert PASSWORD not in done.stdout + done.stderr
+    assert (place / name / "state.json").exists(), done.stderr
     status: dict[str, Any] = json.loads((place / name / "state.json").read_text())["status"]
     return done.returncode, status
 
@@ -66,7 +67,7 @@ def test_what_is_chosen_is_added_once_whatever_the_migration_is_called(servers: 
 
 
 def test_a_document_that_was_carried_out_is_known_again_by_its_server(servers: Servers, tmp_path: Path) -> None:
-    chosen = {
+    chosen: dict[str, Any] = {
         "rename": {"experiments": {PLAIN: "documents/known"}},
         "select": {**CHOSEN, "experiments": {"include": [PLAIN]}},
     }
@@ -81,7 +82,8 @@ def test_a_document_that_was_carried_out_is_known_again_by_its_server(servers: S
     code, status = run(later, "known", servers.source.url, servers.guarded.url, **chosen)
     assert (code, status["phase"]) == (0, "AlreadyMigrated"), status["failure"]
     assert servers.guarded.runs("documents/known") == left, "what users deleted stays so"
-    code, status = run(other, "known", servers.source.url, servers.guarded.url, **chosen, onConflict="Update")
+    chosen["select"] = {**chosen["select"], "metadataOnly": True}
+    code, status = run(other, "known", servers.source.url, servers.guarded.url, **chosen)
     assert (code, status["phase"]) == (0, "Succeeded"), "another document is judged as ever"
 
 

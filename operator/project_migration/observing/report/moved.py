@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from project_migration.model.document import Spec, Volumes
-from project_migration.model.endpoints import DatabaseEndpoint, Volume
+from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, Volume
 from project_migration.model.mlflow import ARTIFACTS, TRACKING, Artifacts, Backend, Mlflow, Server
 
 
@@ -33,7 +33,7 @@ def _volumes(volumes: Volumes) -> Iterator[Moved]:
     for database in volumes.databases:
         yield Moved(
             database.name,
-            database_words(database.source),
+            source_words(database.source),
             database_words(database.target),
             (*database.schemas.include, *database.tables.include),
             (*database.schemas.exclude, *database.tables.exclude, *database.exclude_table_data),
@@ -76,6 +76,12 @@ def place_words(volume: Volume) -> str:
     """``claim data-old, models/`` or ``/srv/old``."""
     root = f"claim {volume.claim_name}" if volume.claim_name else str(volume.path)
     return f"{root}, {volume.sub_path}" if volume.sub_path else root
+
+
+def source_words(source: DatabaseSource) -> str:
+    if source.dump is not None:
+        return f"dump in {place_words(source.dump)}"
+    return database_words(source.endpoint) if source.endpoint is not None else ""
 
 
 def database_words(endpoint: DatabaseEndpoint) -> str:

@@ -12,7 +12,7 @@ from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork, VolumeUse
 from project_migration.model.database_rules import place_of
 from project_migration.model.document import Database, Side, Spec
-from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volume
+from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
 from project_migration.model.mlflow_rules import same_database
@@ -257,7 +257,8 @@ def _as_database(spec: Spec) -> Database:
         ca_ref=target.ca_ref,
         insecure_skip_verify=target.insecure_skip_verify,
     )
-    return Database(name=TRACKING, source=endpoint, target=endpoint, replace=True)
+    source = DatabaseSource(postgres=endpoint.postgres, credentials_ref=endpoint.credentials_ref)
+    return Database(name=TRACKING, source=source, target=endpoint, replace=True)
 
 
 def _compared(spec: Spec, file: SqliteFile, one: Volume, other: Volume) -> UnitWork:

@@ -28,7 +28,7 @@ class VolumesPlatform:
                 VolumeUse(pair.name, Side.SOURCE, pair.source),
                 VolumeUse(pair.name, Side.TARGET, pair.target, pair.target.create),
             )
-        )
+        ) + databases.uses(spec)
 
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return databases.targets(spec)
