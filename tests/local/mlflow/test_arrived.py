@@ -68,7 +68,7 @@ def test_a_target_that_nobody_touched_is_what_was_proved(moved: Case) -> None:
 def test_what_users_changed_is_named_and_what_they_added_is_counted(moved: Case, populated: Populated) -> None:
     parent, child = populated.made["parent"], populated.made["child"]
     moved.target.run(
-        f"UPDATE metrics SET value = value + 1 WHERE run_uuid = '{parent}'",
+        f"UPDATE metrics SET value = value + 0.125 WHERE run_uuid = '{parent}'",
         f"DELETE FROM params WHERE run_uuid = '{child}'",
         "UPDATE registered_models SET description = 'theirs' WHERE name = 'greeting'",
         "INSERT INTO runs (run_uuid, status, lifecycle_stage, artifact_uri, experiment_id)"
@@ -167,7 +167,7 @@ def test_a_report_is_compared_with_rows_and_files_of_a_target_that_was_in_use(la
     victim = _files(artifacts, max(moved))[0]
     kept = victim.read_bytes()
     victim.write_bytes(b"theirs")
-    base.run("UPDATE metrics SET value = value + 1 WHERE run_uuid = (SELECT min(run_uuid) FROM metrics)")
+    base.run("UPDATE metrics SET value = value + 0.125 WHERE run_uuid = (SELECT min(run_uuid) FROM metrics)")
     done = laptop.call("verify", str(report))
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"artifacts: different: {victim.relative_to(artifacts)}" in done.stdout
