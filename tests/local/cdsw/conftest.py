@@ -33,7 +33,7 @@ def _served(major: int) -> Iterator[Server]:
                     connection.execute(text("schema.sql"))
                     connection.execute(text("target_rows.sql"))
                     connection.execute("GRANT USAGE ON SCHEMA public TO pg_monitor")
-                    connection.execute("CREATE EXTENSION pgcrypto")
+                    connection.execute("CREATE EXTENSION pg_trgm")
                 yield server
     except NoServer as missing:
         pytest.fail(str(missing), pytrace=False)

@@ -73,7 +73,7 @@ def test_an_archive_of_the_guide_arrives_on_either_major_version(either: Case, c
     assert (either.projects / "addons/tool").read_text() == "of the workspace"
     assert not list((either.projects / "cdn").iterdir())
     assert either.rows("SELECT nspacl::text FROM pg_namespace WHERE nspname = 'public'") == acl
-    assert either.value("SELECT count(*) FROM pg_extension WHERE extname = 'pgcrypto'") == 1
+    assert either.value("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'") == 1
     assert either.value("SELECT nextval('users_id_seq') > max(id) FROM users")
 
 
