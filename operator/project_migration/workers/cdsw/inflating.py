@@ -43,6 +43,7 @@ class Inflated:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inflating", daemon=True)
         self._piece, self._at, self._ended = b"", 0, False
+        self._error: BaseException | None = None
 
     def __enter__(self) -> Inflated:
         self._thread.start()
@@ -78,8 +79,9 @@ class Inflated:
     def _fill(self) -> bool:
         """Whether there is something to read."""
         while self._at >= len(self._piece) and not self._ended:
-            found = self._ahead.get()
+            found = self._error or self._ahead.get()
             if isinstance(found, BaseException):
+                self._error = found  # who asks again gets it again: nothing more will come
                 raise found
             self._ended = found is None
             self._piece, self._at = found or b"", 0

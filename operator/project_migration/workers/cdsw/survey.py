@@ -114,6 +114,8 @@ class _Survey:
             try:
                 self._scan.read(pieces, trial)
             except reasons.Refusal as refused:
+                if refused.reason in (failures.ARCHIVE_UNREADABLE, reasons.SOURCE_CHANGED):  # the archive has no more
+                    raise
                 self.problems.append(refused)
 
         try:
