@@ -214,23 +214,23 @@ REMEDIES: dict[Reason, str] = {
     " NetworkPolicies, firewalls); then retry.",
     Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
     " proxy them (--serve-artifacts), or set select.metadataOnly.",
-    Reason.ARCHIVE_UNREADABLE: "Of MLflow: name the directory that holds the export's experiments or models, and mend or"
-    " remove the files that the message names. Of a CDSW: bring the whole archive again (db.sql and projects/ in one"
+    Reason.ARCHIVE_UNREADABLE: "Of MLflow: name the directory that holds the export's experiments or models, and"
+    " mend or remove the files that the message names. Of a CDSW: bring the whole archive again (db.sql and projects/ in one"
     " tar.gz), or make it anew.",
-    Reason.ARCHIVE_UNSAFE: "Do not trust this archive: make it anew on the CDSW with the guide's command, or remove there"
-    " what the message names.",
+    Reason.ARCHIVE_UNSAFE: "Do not trust this archive: make it anew on the CDSW with the guide's command, or remove"
+    " there what the message names.",
     Reason.DUMP_UNUSABLE: "Make db.sql anew with pg_dump in its plain format, without further options but"
     " --exclude-table-data, and see that it is copied to its end.",
-    Reason.LOAD_FAILED: "Nothing of the target was changed: mend on the CDSW what the message names, make the dump anew"
-    " and retry.",
+    Reason.LOAD_FAILED: "Nothing of that transaction is left on the target: mend on the CDSW what the message names,"
+    " make the dump anew and retry.",
     Reason.NOT_A_WORKSPACE: "Name the database of a CDSW as the source, and that of a CML workspace as the target.",
     Reason.ADMINISTRATOR_UNFIT: "Name a user of the target who is an administrator and no team, and who has logged in.",
     Reason.ADMINISTRATOR_CLASH: "Set users to MapByName or MapByEmail, which makes them one person, or name another"
     " administrator.",
     Reason.USERS_REFERRED_TO: "Decide about the columns that the message names: let them follow the owners, empty their"
     " tables, or remove the rows on the CDSW.",
-    Reason.TABLES_REFERRED_TO: "Decide about the tables that the message names: have them emptied too, or remove the rows"
-    " on the CDSW.",
+    Reason.TABLES_REFERRED_TO: "Decide about the tables that the message names: have them emptied too, or remove the"
+    " rows on the CDSW.",
     Reason.SETTINGS_NOT_KEPT: "Run the schema Job of the target's own release on what was loaded: it has to bring the"
     " columns that the message names.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",

@@ -27,14 +27,13 @@ def server_18() -> Iterator[Server]:
 
 def _served(major: int) -> Iterator[Server]:
     try:
-        with running(major) as server:
-            with server.database("workspace"):
-                with server.connect("workspace") as connection:
-                    connection.execute(text("schema.sql"))
-                    connection.execute(text("target_rows.sql"))
-                    connection.execute("GRANT USAGE ON SCHEMA public TO pg_monitor")
-                    connection.execute("CREATE EXTENSION pg_trgm")
-                yield server
+        with running(major) as server, server.database("workspace"):
+            with server.connect("workspace") as connection:
+                connection.execute(text("schema.sql"))
+                connection.execute(text("target_rows.sql"))
+                connection.execute("GRANT USAGE ON SCHEMA public TO pg_monitor")
+                connection.execute("CREATE EXTENSION pg_trgm")
+            yield server
     except NoServer as missing:
         pytest.fail(str(missing), pytrace=False)
 

@@ -112,7 +112,10 @@ class Case:
             source = {"archive": {"root": "source-archive", "file": self.archive.name}}
         elif self.live is not None:
             server, name, projects = self.live
-            roots |= {"source-projects": str(projects), "source-credentials": self._credentials("source", "postgres", PASSWORD)}
+            roots |= {
+                "source-projects": str(projects),
+                "source-credentials": self._credentials("source", "postgres", PASSWORD),
+            }
             source = {
                 "database": {"host": server.host, "port": server.port, "database": name},
                 "projects": {"root": "source-projects"},
@@ -134,7 +137,9 @@ class Case:
             "bandwidth": None,
             "round": 1,
         }
-        return Request(f"cdsw.{worker}", self.uid, "moved", "ns", f"cdsw/{worker}", "all", 1, roots, {**known, **params})
+        return Request(
+            f"cdsw.{worker}", self.uid, "moved", "ns", f"cdsw/{worker}", "all", 1, roots, {**known, **params}
+        )
 
     def _credentials(self, side: str, user: str, password: str) -> str:
         folder = self._made(f"{side}-credentials")
@@ -213,7 +218,7 @@ class Case:
                 connection.execute(statement.encode())
 
     def state(self) -> dict[str, Any]:
-        """All that a failed load or adaptation must leave as it was; numbers that sequences gave away are gone in any case."""
+        """What a failed load or adaptation must leave as it was: all but numbers that sequences gave away."""
         tables = self.rows(
             "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE c.relkind IN ('r', 'v') AND n.nspname IN ('public', 'feature_flags') ORDER BY 1"

@@ -65,7 +65,7 @@ def test_an_administrator_whom_the_cdsw_has_too_is_refused_unless_users_are_mapp
 
 def test_users_who_are_on_both_sides_keep_what_is_theirs(case: Case) -> None:
     case.execute(
-        "INSERT INTO users (username, email, name, password_hash, creator_id) VALUES ('ana', 'ana@new', 'Ana', 'NEW', 1)",
+        "INSERT INTO users (username, email, password_hash, creator_id) VALUES ('ana', 'ana@new', 'NEW', 1)",
         "INSERT INTO users (username, email, password_hash) VALUES ('benjamin', 'BEN@corp', 'NEW2')",
         "INSERT INTO users (username, type) VALUES ('dsteam', 'organization')",
     )
@@ -113,9 +113,9 @@ def test_an_administrator_who_is_mapped_is_one_person_with_his_old_number(case: 
 def test_the_workspaces_default_image_survives_a_custom_one_that_came_later(case: Case) -> None:
     case.execute("INSERT INTO engine_images (description, tag) VALUES ('Somebody''s own', '99')")
     case.move()
-    assert case.rows("SELECT DISTINCT i.tag FROM projects_engine_images p JOIN engine_images i ON i.id = engine_image_id") == [
-        ("15",)
-    ]
+    assert case.rows(
+        "SELECT DISTINCT i.tag FROM projects_engine_images p JOIN engine_images i ON i.id = engine_image_id"
+    ) == [("15",)]
 
 
 def test_settings_come_back_by_name_in_whatever_order_and_with_a_foreign_key(case: Case) -> None:
@@ -149,8 +149,6 @@ def test_a_setting_that_the_schema_job_did_not_bring_is_told_and_nothing_is_adap
     assert case.state() == loaded
     case.schema_job()
     case.good("adapt")
-
-
 
 
 def test_tables_that_nobody_knows_and_that_refer_to_users_are_refused_or_decided_on(case: Case, cdsw: Cdsw) -> None:
@@ -258,7 +256,7 @@ def test_the_password_is_the_secrets_again_and_shows_nowhere(case: Case) -> None
             with case.server.connect(case.database) as inner:
                 inner.execute("REASSIGN OWNED BY sense_admin TO postgres")
             connection.execute("DROP ROLE sense_admin")
-    assert PASSWORD != password
+    assert password != PASSWORD
 
 
 def test_a_role_that_is_no_superuser_and_may_not_make_databases_is_enough(case: Case, cdsw: Cdsw) -> None:
@@ -270,7 +268,8 @@ def test_a_role_that_is_no_superuser_and_may_not_make_databases_is_enough(case: 
         connection.execute("DROP EXTENSION pg_trgm")
         connection.execute("ALTER SCHEMA public OWNER TO sense; ALTER SCHEMA feature_flags OWNER TO sense")
         for (table,) in connection.execute(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('public', 'feature_flags')"
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+            " WHERE schemaname IN ('public', 'feature_flags')"
         ).fetchall():
             connection.execute(f"ALTER TABLE {table} OWNER TO sense".encode())
         connection.execute("ALTER FUNCTION say OWNER TO sense; ALTER FUNCTION twice OWNER TO sense")
@@ -290,8 +289,12 @@ def test_a_role_that_is_no_superuser_and_may_not_make_databases_is_enough(case: 
             connection.execute("DROP ROLE sense")
 
 
-def test_a_role_or_an_extension_that_the_target_lacks_is_found_before_anything_is_written(case: Case, cdsw: Cdsw) -> None:
-    with_dump(case, cdsw, (b"ALTER TABLE public.users OWNER TO postgres", b"ALTER TABLE public.users OWNER TO stranger"))
+def test_a_role_or_an_extension_that_the_target_lacks_is_found_before_anything_is_written(
+    case: Case, cdsw: Cdsw
+) -> None:
+    with_dump(
+        case, cdsw, (b"ALTER TABLE public.users OWNER TO postgres", b"ALTER TABLE public.users OWNER TO stranger")
+    )
     assert "stranger" in case.problems()["RoleMissing"]
     with_dump(case, cdsw, (AFTER_USERS, b"CREATE EXTENSION nowhere;\n--\n" + AFTER_USERS))
     assert "nowhere" in case.problems()["ExtensionMissing"]

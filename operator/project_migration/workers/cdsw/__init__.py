@@ -1,9 +1,10 @@
 """Moving the whole of a CDSW into a fresh CML workspace: its database and its projects' files.
 
-Programs, ``python -m project_migration.workers.cdsw.<name> --request FILE``: ``survey``, ``export``, ``files``, ``save``,
-``load``, ``adapt``, ``verify``, ``clear``. ``params.source`` is an archive (``db.sql`` and ``projects/`` in a tar.gz, as the
-guide of fxu1024/cdsw-migration makes it) or a live database with the directory of its projects; ``params.target`` the
-same, an archive only for ``export``. Credentials lie as files in the roots that :mod:`workers.postgres` names.
+Programs, ``python -m project_migration.workers.cdsw.<name> --request FILE``: ``survey``, ``export``, ``files``,
+``save``, ``load``, ``adapt``, ``verify``, ``clear``. ``params.source`` is an archive (``db.sql`` and ``projects/`` in a
+tar.gz, as the guide of fxu1024/cdsw-migration makes it) or a live database with the directory of its projects;
+``params.target`` the same, an archive only for ``export``. Credentials lie as files in the roots that
+:mod:`workers.postgres` names.
 
 What shapes them:
 

@@ -1,10 +1,10 @@
 """Worker ``cdsw.adapt``: what was loaded becomes the workspace's, in one transaction, after its schema Job has run.
 
-Params: ``target.database``, ``users``; ``unlisted``: what a person decided of tables
-that the guide does not know (``{"handOver": ["table.column"], "empty": ["table"]}``). In this order: sequences above their
-columns; the workspace's engine image and users; owners; addresses of projects; ``site_config``; feature flags; jobs
-paused and applications stopped; tables bound to the old installation emptied; users removed once nothing refers to them;
-the password of the role as the Secret has it. A second run finds the work done and tells the same.
+Params: ``target.database``, ``users``; ``unlisted``: what a person decided of tables that the guide does not know
+(``{"handOver": ["table.column"], "empty": ["table"]}``). In this order: sequences above their columns; the workspace's
+engine image and users; owners; addresses of projects; ``site_config``; feature flags; jobs paused and applications
+stopped; tables bound to the old installation emptied; users removed once nothing refers to them; the password of the
+role as the Secret has it. A second run finds the work done and tells the same.
 
 Lists: ``pausedJobs`` and ``stoppedApplications`` that were active, ``renamed`` projects, ``usersLeft``.
 Counts: ``users``, ``mapped``, ``usersLeft``, ``handedOver``, ``renamed``, ``pausedJobs``, ``stoppedApplications``,

@@ -25,7 +25,8 @@ class Found:
     """What went by."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``, ``linksOut``, ``leftOut``, ``attributesLeft``."""
+    """``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``, ``linksOut``, ``leftOut``,
+    ``attributesLeft``."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Entries by the directory of the installation's own that they lie in, or ``pipe``."""
     dump_bytes: int = -1

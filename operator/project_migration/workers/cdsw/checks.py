@@ -109,10 +109,8 @@ class _Database:
         by_key = {one.at for one in keys}
         for place in workspace.user_references(self._session, keys):
             column = f"t.{place.quoted}"
-            if place in by_key:
-                condition = f"{column} NOT IN (SELECT id FROM {users})"  # noqa: S608
-            else:
-                condition = f"{column} IN ({_GONE})"
+            nobody = f"NOT IN (SELECT id FROM {users})"  # noqa: S608 - a quoted name
+            condition = f"{column} {nobody if place in by_key else f'IN ({_GONE})'}"
             if count := self._count(f"SELECT count(*) FROM {place.of_table} AS t WHERE {condition}"):  # noqa: S608
                 wrong.append(f"{place.title} ({count})")
         return _named(wrong)

@@ -1,4 +1,4 @@
-"""Which administrator and which engine image of a workspace are meant: by what they are, never by the highest number."""
+"""Which administrator and which engine image of a workspace are meant: by what they are, never by their numbers."""
 
 from __future__ import annotations
 

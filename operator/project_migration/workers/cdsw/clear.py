@@ -1,12 +1,13 @@
 """Worker ``cdsw.clear``: ends what the others left in the target: their files taken back, or their notes taken away.
 
-Params: ``target``; ``what``: ``Unfinished`` and ``Everything`` remove the files that this migration brought (the first only
-where ``cdsw.files`` was not completed) and what was saved in the database, as long as that was not loaded; ``Note`` takes the
-schema and the mark away when all is done and proved, ``arrived``: and leaves these digests of the document in their place.
+Params: ``target``; ``what``: ``Unfinished`` and ``Everything`` remove the files that this migration brought (the first
+only where ``cdsw.files`` was not completed) and what was saved in the database, as long as that was not loaded;
+``Note`` takes the schema and the mark away when all is done and proved, ``arrived``: and leaves these digests of the
+document in their place.
 
-A database that was loaded is put back by ``postgres.restore`` from its backup, which takes the schema along. Only what the
-listing in the workspace names is removed; a directory in which something else lies stays. Counts: ``removed``, ``kept``
-(named), ``noteKept``, ``takenBack``.
+A database that was loaded is put back by ``postgres.restore`` from its backup, which takes the schema along. Only what
+the listing in the workspace names is removed; a directory in which something else lies stays. Counts: ``removed``,
+``kept`` (named), ``noteKept``, ``takenBack``.
 """
 
 from __future__ import annotations

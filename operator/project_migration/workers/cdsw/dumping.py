@@ -54,7 +54,7 @@ def dumped(endpoint: Endpoint, major: int, pace: Pace, *options: str) -> Generat
 
 
 def _without(endpoint: Endpoint) -> tuple[str, ...]:
-    """The tables of credentials and the sequences that really are theirs: a pattern that matches nothing is no error."""
+    """Tables of credentials and the sequences that really are theirs: a pattern that matches nothing is no error."""
     with opened(endpoint) as session:
         there = [name for name in tables.SENSITIVE if workspace.has(session, name)]
         names = [quoted(tables.PUBLIC, name) for name in there]

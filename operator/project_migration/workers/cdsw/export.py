@@ -1,12 +1,12 @@
 """Worker ``cdsw.export``: a live CDSW into an archive, as the guide of fxu1024/cdsw-migration has it made.
 
-Params: ``source`` (``database`` and ``projects``), ``target.archive``; ``bandwidth`` in bytes a second; ``major`` of the
-client tools (the server's own without it). Rows of credentials and the positions of their sequences are left out, and what
-lies in ``scratch``. ``db.sql`` lies in the workspace until it is packed; files go straight into the archive, which is
-written under another name, read back as a whole and renamed.
+Params: ``source`` (``database`` and ``projects``), ``target.archive``; ``bandwidth`` in bytes a second; ``major`` of
+the client tools (the server's own without it). Rows of credentials and the positions of their sequences are left out,
+and what lies in ``scratch``. ``db.sql`` lies in the workspace until it is packed; files go straight into the archive,
+which is written under another name, read back as a whole and renamed.
 
-Counts: ``tables``, ``rows``, ``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``, ``skipped`` (pipes, sockets
-and devices, which are named), ``archiveBytes``. The digest is the SHA-256 of the archive.
+Counts: ``tables``, ``rows``, ``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``, ``skipped`` (pipes,
+sockets and devices, which are named), ``archiveBytes``. The digest is the SHA-256 of the archive.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _pack(job: Job, half: Path, directory: Path, root: int) -> Packing:
 
 
 def _read_back(job: Job, half: Path, head: Head, packing: Packing, directory: Path) -> dict[str, int]:
-    """The archive as whoever gets it will find it. Raises ``Refused`` (ArchiveUnreadable) where it is not what went in."""
+    """The archive as whoever gets it will find it. Raises ``Refused`` (ArchiveUnreadable) where it is another."""
     found_head = Head()
 
     def take_dump(pieces: Iterator[bytes]) -> None:

@@ -4,9 +4,9 @@ Params: ``source``, ``target.projects``; ``ownership`` as of ``copy_tree``; ``wo
 times and links are set in the same pass. Directories of the installation's own (``scratch``, ``addons``, ``cdn``,
 ``output``) are neither brought nor touched. What an interrupted run left is gone on with.
 
-An archive's entries are listed in ``cdsw/files.sqlite`` of the workspace with their checksums: ``cdsw.verify`` compares with
-that, ``cdsw.clear`` removes by it. Counts: ``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``, ``copied``,
-``alreadyThere``, ``leftOut``, ``linksOut`` (absolute links, kept as they are), ``attributesLeft``.
+An archive's entries are listed in ``cdsw/files.sqlite`` of the workspace with their checksums: ``cdsw.verify`` compares
+with that, ``cdsw.clear`` removes by it. Counts: ``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``,
+``copied``, ``alreadyThere``, ``leftOut``, ``linksOut`` (absolute links, kept as they are), ``attributesLeft``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Worker ``cdsw.load``: the database of the CDSW in the place of the workspace's, in one transaction.
 
-Params: ``source`` (an archive, or a live database), ``target.database``. After ``cdsw.save``. The schemas ``public`` and
-``feature_flags``, and any other that the dump makes, are dropped; ``public`` is made again with its extensions; the dump is
-loaded and compared with what was sent; the tables of quotas are emptied; owner and privileges of ``public`` are as before.
-Whatever fails, and wherever the helper is killed, the target is as it was. A second run finds the work done.
+Params: ``source`` (an archive, or a live database), ``target.database``. After ``cdsw.save``. The schemas ``public``
+and ``feature_flags``, and any other that the dump makes, are dropped; ``public`` is made again with its extensions; the
+dump is loaded and compared with what was sent; the tables of quotas are emptied; owner and privileges of ``public`` are
+as before. Whatever fails, and wherever the helper is killed, the target is as it was. A second run finds the work done.
 
 Rows of credentials (``kerberos``, ``ssh_keys``, ``access_keys``) that a dump holds are not loaded.
 Counts: ``tables``, ``rows``, ``credentialsLeft``, ``quotasRemoved``.

@@ -29,7 +29,7 @@ _COPY_CONTEXT = re.compile(r"COPY [^,]+, line \d+(?:, column [^:]+)?")
 
 
 class Loader:
-    """``with_rows`` false: only what the tables are. ``replaced``: schemas that made room, beside those that always do."""
+    """``with_rows`` false: only what the tables are."""
 
     def __init__(self, session: Connection, *, with_rows: bool = True) -> None:
         self._session = session

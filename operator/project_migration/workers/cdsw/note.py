@@ -1,7 +1,7 @@
 """What a migration keeps in the target database while it works on it: in the schema that PostgreSQL's workers use too.
 
-``_project_migration`` is never dumped, dropped or restored with the rest. Here it holds how far the work is, what has to
-survive the load (rows as JSON by their column names; they may hold hashes of passwords, so they never leave the
+``_project_migration`` is never dumped, dropped or restored with the rest. Here it holds how far the work is, what has
+to survive the load (rows as JSON by their column names; they may hold hashes of passwords, so they never leave the
 database), and what was told when a transaction was committed, for whoever asks again. Each state is written in the
 transaction that reached it::
 
@@ -44,7 +44,8 @@ class Kept(StrEnum):
 _TABLES = f"""
 CREATE TABLE {SCHEMA}.cdsw (migration text NOT NULL, state text NOT NULL, counts text NOT NULL, facts text NOT NULL);
 CREATE TABLE {SCHEMA}.cdsw_kept (number serial, kind text NOT NULL, place text NOT NULL, content jsonb NOT NULL);
-CREATE TABLE {SCHEMA}.cdsw_rows (schema text, name text, loaded bigint NOT NULL, ids numeric, PRIMARY KEY (schema, name));
+CREATE TABLE {SCHEMA}.cdsw_rows (schema text, name text, loaded bigint NOT NULL, ids numeric,
+    PRIMARY KEY (schema, name));
 CREATE TABLE {SCHEMA}.cdsw_told (number serial, kind text NOT NULL, name text NOT NULL, cause text NOT NULL);
 """
 

@@ -109,7 +109,7 @@ def _is_empty(session: Connection, place: Place) -> bool:
 
 
 def remove_users(session: Connection, people: People) -> int:
-    """Those who are not in the workspace. Raises ``Refused`` (UsersReferredTo) that names every column which needs one."""
+    """Those who are not in the workspace. Raises ``Refused`` (UsersReferredTo) naming every column that needs one."""
     blocking = {}
     gone = f"(SELECT old FROM {PEOPLE} WHERE kept IS NULL)"  # noqa: S608 - our own words
     users = workspace.public(tables.USERS)

@@ -1,8 +1,9 @@
 """Who of the CDSW is who in the workspace, and what becomes of the rest.
 
 A person who is on both sides keeps the number of the CDSW, so that all that refers to him stays true, and gets the
-workspace's row otherwise. Whoever is not is replaced by the administrator wherever something belongs to him. The work is
-done in a temporary table: ``old`` is a number of the CDSW, ``kept`` the row in our note, ``new`` who he is in the end.
+workspace's row otherwise. Whoever is not is replaced by the administrator wherever something belongs to him. The work
+is done in a temporary table: ``old`` is a number of the CDSW, ``kept`` the row in our note, ``new`` who he is in the
+end.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def leads_out(parts: tuple[str, ...], link: str) -> bool:
 
 
 def judge_link(member: Member, below: tuple[str, ...]) -> None:
-    """For a symbolic link that is to be made at ``below``, from the claim's root. Raises ``Refused`` (ArchiveUnsafe)."""
+    """For a symbolic link at ``below``, from the claim's root. Raises ``Refused`` (ArchiveUnsafe)."""
     if not member.link or "\0" in member.link:
         raise failures.unsafe(f"{_said(member)} is a link to nothing")
     if len(below) == 1 or (below[0] == PROJECTS and len(below) <= _PROJECT_DEPTH):

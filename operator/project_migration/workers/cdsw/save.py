@@ -1,10 +1,10 @@
 """Worker ``cdsw.save``: what of the workspace has to survive the load, kept in the target database itself.
 
-Params: ``target.database``, ``administrator``, ``users``, ``featureFlags`` (Source: those of the CDSW replace them; Target:
-they are kept). Kept are the rows of ``site_config``, the newest default engine image, the administrator (with users to be
-mapped, all of them), owner, comment and privileges of the schema ``public``, its extensions, and the feature flags where
-they are to stay. Nothing of it is in the record. Once the database is loaded, what was saved before stays as it is.
-Counts: ``siteConfig``, ``engineImages``, ``users``, ``flags``, ``extensions``.
+Params: ``target.database``, ``administrator``, ``users``, ``featureFlags`` (Source: those of the CDSW replace them;
+Target: they are kept). Kept are the rows of ``site_config``, the newest default engine image, the administrator (with
+users to be mapped, all of them), owner, comment and privileges of the schema ``public``, its extensions, and the
+feature flags where they are to stay. Nothing of it is in the record. Once the database is loaded, what was saved before
+stays as it is. Counts: ``siteConfig``, ``engineImages``, ``users``, ``flags``, ``extensions``.
 """
 
 from __future__ import annotations

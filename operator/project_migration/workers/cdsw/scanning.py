@@ -100,7 +100,7 @@ class Scan:
         return found
 
     def problems(self, job: Job, session: Connection) -> list[Refusal]:
-        """Who has the administrator's name or e-mail; persons who are on one side only are no problem, and are named."""
+        """Who has the administrator's name or e-mail. Who is on one side only is no problem, and is named."""
         if not self._users or workspace.missing_tables(session) or self._is_done(job, session):
             return []
         mode = user_mode(job)

@@ -24,8 +24,8 @@ class Renamed:
 def renamed(colliding: Iterable[Project], is_taken: Callable[[int, str], bool]) -> Iterator[Renamed]:
     """New slugs for projects that share an owner-to-be and a slug with another: ``<slug>-cdsw-user-<owner>``.
 
-    A project whose owner stays keeps its slug. ``is_taken``: whether some project of that owner-to-be has a slug now. What
-    is given out here is remembered; where a name is in use already a number is put behind it.
+    A project whose owner stays keeps its slug. ``is_taken``: whether some project of that owner-to-be has a slug now.
+    What is given out here is remembered; where a name is in use already a number is put behind it.
     """
     given: set[tuple[int, str]] = set()
     for project in colliding:

@@ -1,9 +1,9 @@
 """Worker ``cdsw.survey``: both sides are looked at as a whole; everything that stands in the way is told at once.
 
-Params: all that the other workers have. An archive is read once, to its end, and nothing of it is unpacked to a disk; its
-names go to ``cdsw/survey.sqlite`` of the workspace. The target is not changed. What the tables of the dump are is tried in
-a database of its own on the target's server where the role may make one, and that is dropped again; where it may not,
-``cdsw.load`` and ``cdsw.adapt`` find the same and change nothing then.
+Params: all that the other workers have. An archive is read once, to its end, and nothing of it is unpacked to a disk;
+its names go to ``cdsw/survey.sqlite`` of the workspace. The target is not changed. What the tables of the dump are is
+tried in a database of its own on the target's server where the role may make one, and that is dropped again; where it
+may not, ``cdsw.load`` and ``cdsw.adapt`` find the same and change nothing then.
 
 The record succeeds when the look was taken, whatever it saw. Facts::
 

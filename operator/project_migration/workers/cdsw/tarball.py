@@ -1,4 +1,5 @@
-"""The members of a tar archive, as a stream. Bounded in memory, and strict where a lenient reader would stop in silence.
+"""The members of a tar archive, as a stream. Bounded in memory, and strict where a lenient reader would stop in
+silence.
 
 Formats: ustar, GNU (long names) and pax (POSIX.1-2001, "pax Interchange Format"). A header that is none, an end without
 the two zero blocks or with anything behind them are errors: what follows would be left out without a word.

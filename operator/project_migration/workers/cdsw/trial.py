@@ -1,6 +1,7 @@
 """The tables of a dump in a database of their own on the target's server: what the catalogue says of them is certain.
 
-No rows come there. The database is named after the migration, so that one that a killed helper left is found, and dropped.
+No rows come there. The database is named after the migration, so that one that a killed helper left is found, and
+dropped.
 """
 
 from __future__ import annotations

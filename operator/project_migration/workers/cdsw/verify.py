@@ -1,11 +1,12 @@
-"""Worker ``cdsw.verify``: the end state, check by check: the database against what was loaded, files against the archive.
+"""Worker ``cdsw.verify``: the end state, check by check: the database against what was loaded, files against the
+archive.
 
 Params as of ``cdsw.adapt`` and ``cdsw.files``; ``parts``: ["database", "files"] (both). Nothing is changed. Files of an
 archive are compared with ``cdsw/files.sqlite``, which is made anew from the archive where the workspace lost it.
 
-Facts: ``checks``: what was looked at, and "" or what is wrong. Counts: ``checks``, ``failedChecks``, ``tables``, ``rows``,
-``projects``, ``projectsWithoutFiles`` (named; the CDSW has no directory for them), and for files ``verified``, ``missing``,
-``different``, ``extra``, ``bytes``. The digest is over all that was compared.
+Facts: ``checks``: what was looked at, and "" or what is wrong. Counts: ``checks``, ``failedChecks``, ``tables``,
+``rows``, ``projects``, ``projectsWithoutFiles`` (named; the CDSW has no directory for them), and for files
+``verified``, ``missing``, ``different``, ``extra``, ``bytes``. The digest is over all that was compared.
 """
 
 from __future__ import annotations
