@@ -215,8 +215,8 @@ REMEDIES: dict[Reason, str] = {
     Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
     " proxy them (--serve-artifacts), or set select.metadataOnly.",
     Reason.ARCHIVE_UNREADABLE: "Of MLflow: name the directory that holds the export's experiments or models, and"
-    " mend or remove the files that the message names. Of a CDSW: bring the whole archive again (db.sql and projects/ in one"
-    " tar.gz), or make it anew.",
+    " mend or remove the files that the message names. Of a CDSW: bring the whole archive again (db.sql and projects/"
+    " in one tar.gz), or make it anew.",
     Reason.ARCHIVE_UNSAFE: "Do not trust this archive: make it anew on the CDSW with the guide's command, or remove"
     " there what the message names.",
     Reason.DUMP_UNUSABLE: "Make db.sql anew with pg_dump in its plain format, without further options but"

@@ -115,9 +115,9 @@ def stop_applications(session: Connection) -> int:
 def _switch(session: Connection, table: str, column: str, to: str, kind: str, what: str) -> int:
     place, of = workspace.public(table), quoted(column)
     name = "coalesce(' ' || t.name, '')" if workspace.has_column(session, table, "name") else "''"
+    state = f"'it was ' || coalesce(t.{of}::text, 'in no state')"
     told = (
-        f"INSERT INTO {journal.SCHEMA}.cdsw_told (kind, name, cause)"
-        f" SELECT %s, %s || ' ' || t.id || {name}, 'it was ' || coalesce(t.{of}::text, 'in no state')"
+        f"INSERT INTO {journal.SCHEMA}.cdsw_told (kind, name, cause) SELECT %s, %s || ' ' || t.id || {name}, {state}"  # noqa: S608
         f" FROM {place} AS t WHERE t.{of} IS DISTINCT FROM {to} ORDER BY t.id"
     )
     count = session.execute(trusted(told), (kind, what)).rowcount

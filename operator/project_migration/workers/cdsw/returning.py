@@ -79,7 +79,7 @@ _CONTENT = f"(SELECT content FROM {SCHEMA}.cdsw_kept WHERE number = %s) || %s::j
 def _columns(session: Connection, number: int, schema: str, table: str, *, without: Collection[str]) -> tuple[str, ...]:
     """Those of a kept row that the table has and that take a value. Raises ``Refused`` where one has no place."""
     content = f"(SELECT content FROM {SCHEMA}.cdsw_kept WHERE number = %s)"  # noqa: S608 - our own words
-    query = f"SELECT e.key, e.value = 'null'::jsonb FROM pg_catalog.jsonb_each({content}) AS e"
+    query = f"SELECT e.key, e.value = 'null'::jsonb FROM pg_catalog.jsonb_each({content}) AS e"  # noqa: S608
     kept = dict(rows(session, query, number))
     there = {column.name: column for column in workspace.columns(session, table, schema)}
     lost = sorted(name for name, is_null in kept.items() if not is_null and name not in there)

@@ -101,7 +101,7 @@ class Scan:
 
     def problems(self, job: Job, session: Connection) -> list[Refusal]:
         """Who has the administrator's name or e-mail. Who is on one side only is no problem, and is named."""
-        if not self._users or workspace.missing_tables(session) or self._is_done(job, session):
+        if not self._users or workspace.missing_tables(session) or _is_done(session):
             return []
         mode = user_mode(job)
         name = administrator(job)
@@ -122,10 +122,6 @@ class Scan:
             self._name_unmapped(job, mode, there)
         return []
 
-    def _is_done(self, job: Job, session: Connection) -> bool:
-        found = note.read(session)
-        return found is not None and found.state in (note.State.LOADED, note.State.ADAPTED)
-
     def _of_target(self, session: Connection) -> list[tuple[str, str, bool]]:
         email = "email" if workspace.has_column(session, tables.USERS, "email") else "''"
         kind = "type" if workspace.has_column(session, tables.USERS, "type") else "''"
@@ -139,3 +135,9 @@ class Scan:
             if (name, team) not in names and (email, team) not in emails:
                 what = "a team that" if team else "a user whom"
                 job.lists.add("unmapped", name, f"{what} the workspace does not have: the administrator takes over")
+
+
+def _is_done(session: Connection) -> bool:
+    """The target's users are those of the CDSW already."""
+    found = note.read(session)
+    return found is not None and found.state in (note.State.LOADED, note.State.ADAPTED)
