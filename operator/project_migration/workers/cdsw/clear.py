@@ -20,10 +20,11 @@ import psycopg
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
 from project_migration.workers.cdsw import before, files, note
+from project_migration.workers.cdsw.archive import go_through
 from project_migration.workers.cdsw.listing import Listing
 from project_migration.workers.cdsw.note import State
 from project_migration.workers.cdsw.program import main
-from project_migration.workers.cdsw.request import TARGET, Side, side_of
+from project_migration.workers.cdsw.request import SOURCE, TARGET, Side, side_of
 from project_migration.workers.copying import marks
 from project_migration.workers.copying.placing import lstat
 from project_migration.workers.copying.removal import remove_tree, unlink
@@ -36,6 +37,7 @@ from project_migration.workers.reserved import owner_prefix
 from project_migration.workers.roots import sync
 from project_migration.workers.tree import Tree, open_root, split
 
+ALL_NAMES = "cdsw/names.sqlite"
 UNFINISHED, EVERYTHING, NOTE = "Unfinished", "Everything", "Note"
 
 
@@ -103,7 +105,7 @@ def _remove(job: Job, root: int, counts: dict[str, int]) -> None:
     tree = Tree(root, read_only=False)
     prefix = owner_prefix(job.request.migration_uid)
     try:
-        with Listing(files.listing_path(job), fresh=False) as listing:
+        with _all_names(job) as listing:
             for row in listing.rows(deepest_first=True):
                 _remove_one(job, tree, row.path, prefix, there, counts)
                 job.tell(Progress(0, 0, counts["removed"], counts["removed"]))
@@ -112,6 +114,21 @@ def _remove(job: Job, root: int, counts: dict[str, int]) -> None:
         tree.close()
     for name, told in there.items():
         before.dress(root, name, told)
+
+
+def _all_names(job: Job) -> Listing:
+    """The listing of whoever brought files; made anew where that was killed and has not all of them."""
+    kept, source = Listing(files.listing_path(job), fresh=False), side_of(job, SOURCE)
+    if kept.is_whole or not source.is_archive:
+        return kept
+    anew = Listing(job.workspace / ALL_NAMES, fresh=True)
+    try:
+        go_through(source.archive, anew, take_dump=lambda _: None, take_entry=lambda *_: None)
+    except reasons.Refusal:  # so the one who unpacked it stopped there too, and wrote down all that he had made
+        anew.close()
+        return kept
+    kept.close()
+    return anew
 
 
 def _remove_one(

@@ -110,9 +110,7 @@ def _read_back(job: Job, half: Path, head: Head, packing: Packing, directory: Pa
         job.tell(Progress(stream.done, stream.size, 0, 0))
 
     with Listing(directory / "read-back.sqlite", fresh=True) as listing:
-        listing.begin()
         found = go_through(str(half), listing, take_dump=take_dump, take_entry=lambda *_: None, tick=tick)
-        listing.commit()
     left = found.counts["leftOut"]
     for kind in ("files", "directories", "symlinks", "hardLinks"):
         if found.counts[kind] + left < packing.counts[kind] - (kind == "directories"):

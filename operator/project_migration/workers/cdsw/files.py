@@ -65,6 +65,7 @@ def work(job: Job) -> Record:
                 found = _unpack(job, source.archive, listing, unpacking, root, effort.bandwidth)
             finally:
                 unpacking.close()
+            listing.finish()
             mark.write(marks.Owner.of(job.request, finished=True))
         counts = {**found.counts, **unpacking.counts}
         return job.record(counts=counts, facts={"leftOut": dict(found.left_out)})
@@ -99,6 +100,7 @@ def _copy(job: Job, source: Side, target: Side) -> Record:
     """A live CDSW's directory, by the program that copies any tree, which goes on where it was interrupted."""
     with Listing(listing_path(job), fresh=True) as listing:
         list_tree(source.root(job), listing)
+        listing.finish()
     with as_tree(job, source, target):
         record = copy_tree.copy(job)
     return replace(record, request_digest=job.request.digest)

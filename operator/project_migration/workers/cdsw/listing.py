@@ -1,7 +1,7 @@
 """What an archive's ``projects/`` holds, on disk: one row an entry, below the root of the projects' claim.
 
 It says whether a further name may be made (what stands above it is a directory, and nothing has it yet), it is what a
-proof compares with, and what a way back removes. A row is written before its entry is made.
+proof compares with, and what a way back removes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS entries (path BLOB PRIMARY KEY, kind TEXT NOT NULL, m
 """
 _COLUMNS = "path, kind, mode, uid, gid, size, mtime, link, checksum"
 _DIRECTORY_MODE = 0o755
+
+#: Rows that are written in one transaction.
+_TOGETHER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +57,33 @@ class Listing:
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(_TABLE)
         self._checked = ""
+        self._written = 0
 
     def __enter__(self) -> Listing:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.commit()
         self._database.close()
 
-    def begin(self) -> None:
-        """Until :meth:`commit`, rows are written together: for who only reads an archive."""
-        self._database.execute("BEGIN")
-
     def commit(self) -> None:
+        """Rows are written together; those that were not committed are gone with the program."""
         if self._database.in_transaction:
             self._database.execute("COMMIT")
+        self._written = 0
+
+    def finish(self) -> None:
+        """All is listed."""
+        self.commit()
+        self._database.execute("PRAGMA user_version = 1")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether whoever wrote it came to the end."""
+        return bool(self._database.execute("PRAGMA user_version").fetchone()[0])
 
     def find(self, path: str) -> Row | None:
         query = f"SELECT {_COLUMNS} FROM entries WHERE path = ?"  # noqa: S608
@@ -77,15 +93,18 @@ class Listing:
     def add(self, path: str, member: Member, link: str = "") -> Row:
         """Raises ``Refused``: twice in the archive, below something that is no directory, or a link to nothing."""
         self._check_parents(path)
-        there = self.find(path)
-        if there is not None and not (there.kind is member.kind is Kind.DIRECTORY):
-            raise failures.unreadable(f"the archive holds {shorten(escape(path))} twice")
         row = Row(
             path, member.kind, member.mode, member.uid, member.gid, member.size, member.mtime, link or member.link, ""
         )
         if member.kind is Kind.HARD_LINK:
             row = self._linked(row)
-        self._write(row)
+        try:
+            self._write(row)
+        except sqlite3.IntegrityError as error:
+            there = self.find(path)
+            if there is None or not (there.kind is member.kind is Kind.DIRECTORY):
+                raise failures.unreadable(f"the archive holds {shorten(escape(path))} twice") from error
+            self._write(row, again=True)
         return row
 
     def _linked(self, row: Row) -> Row:
@@ -113,9 +132,15 @@ class Listing:
             raise failures.unsafe(f"{what}, which is no directory in the archive")
         self._checked = parent
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: Row, *, again: bool = False) -> None:
+        if self._written >= _TOGETHER:
+            self.commit()
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+        self._written += 1
         values = (row.kind, row.mode, row.uid, row.gid, row.size, row.mtime, os.fsencode(row.link), row.checksum)
-        statement = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+        how = "INSERT OR REPLACE" if again else "INSERT"
+        statement = f"{how} INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._database.execute(statement, (os.fsencode(row.path), *values))
 
     def checked(self, path: str, checksum: str) -> None:

@@ -120,7 +120,6 @@ class _Survey:
 
         try:
             with Listing(path, fresh=True) as listing:
-                listing.begin()
                 found = go_through(
                     self._source.archive,
                     listing,
@@ -129,7 +128,6 @@ class _Survey:
                     pace=pace,
                     tick=tick,
                 )
-                listing.commit()
         except reasons.Refusal as refused:
             self.problems.append(refused)
             return

@@ -112,15 +112,15 @@ def _files(job: Job, source: Side, target: Side) -> Record:
 
 
 def _listing(job: Job, source: Side) -> Listing:
-    path = files.listing_path(job)
-    if path.exists():
-        return Listing(path, fresh=False)
+    listing = Listing(files.listing_path(job), fresh=False)
+    if listing.is_whole:
+        return listing
+    listing.close()
     return _made_anew(job, source)
 
 
 def _made_anew(job: Job, source: Side) -> Listing:
     listing = Listing(files.listing_path(job), fresh=True)
-    listing.begin()
 
     def take(row: Row, pieces: Iterator[bytes]) -> None:
         checksum = hashlib.sha256()
@@ -133,7 +133,7 @@ def _made_anew(job: Job, source: Side) -> Listing:
         job.tell(Progress(stream.done, stream.size, 0, 0))
 
     go_through(source.archive, listing, take_dump=lambda _: None, take_entry=take, tick=tick)
-    listing.commit()
+    listing.finish()
     return listing
 
 

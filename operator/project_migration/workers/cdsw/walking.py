@@ -48,12 +48,10 @@ def list_tree(root: str, listing: Listing) -> None:
     descriptor = open_root(root)
     tree = Tree(descriptor, read_only=True)
     try:
-        listing.begin()
         for path, status in walk(tree):
             member = member_of(path, status, "")
             if member.kind is not Kind.DEVICE:
                 listing.add(path, member)
-        listing.commit()
     finally:
         tree.close()
         os.close(descriptor)
