@@ -1,10 +1,12 @@
-"""An MLflow database to a new one: ours against a plain copy of it, in the same run; and memory with many metrics.
+"""An MLflow database and its files to a new server: ours against a plain copy of both, in the same run; and memory with
+many metrics.
 
 Run ``python -m benchmarks.mlflow_database``. The population is as large as the one that mlflow-export-import publishes
-figures of: 249 experiments, 1,770 runs, with metrics, params and tags, made by SQL in a database that MLflow made.
-``copy`` is what stands between the stop and the start of a server; ``arrange``, ``copy`` and ``verify`` together are
-the move with its proof. Peers: SQLite's own backup, and ``pg_dump | psql``. Each round runs each once; figures are
-medians, and processor seconds, of clients and servers, in brackets say the same on a machine that has other work.
+figures of (``mlflow_population.py``), in a database that MLflow made. ``copy`` is what stands between the stop and the
+start of a server: the helpers of rows and of files, at the same time as in a migration. ``arrange`` comes before, and
+``verify`` after it, again for rows and files. Peers: SQLite's own backup, and ``pg_dump | psql``, each followed by
+``cp -a``. Each round runs each once; figures are medians. Processor seconds, of clients and servers, in brackets say
+the same on a machine that has other work.
 ``--metrics 10000000`` says how many rows the second part moves, whose peak memory is measured.
 """
 
@@ -21,84 +23,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.mlflow_population import KEYS, RUNS, Size, fill, make_files
 from project_migration.model.records import Record, Request
 from tools import mlflow_servers
 from tools.postgres_servers import PASSWORD, Server, programs, running
 
-EXPERIMENTS, RUNS = 249, 1770
-#: A run: so many keys of metrics with so many points each, params and tags.
-KEYS, POINTS, PARAMS, TAGS = 5, 20, 10, 5
 MAJOR = 18
 
 #: Seconds until a server has taken note of sessions that ended; counted nowhere.
 SETTLING = 1.0
-
-_FILL = (
-    "INSERT INTO experiments (experiment_id, name, workspace, artifact_location, lifecycle_stage)"
-    " SELECT {i}, 'experiment ' || {i}, 'default', 'mlflow-artifacts:/' || {i}, 'active' FROM {experiments}",
-    "INSERT INTO runs (run_uuid, name, status, lifecycle_stage, artifact_uri, experiment_id, start_time, user_id)"
-    " SELECT {id}, 'run ' || {i}, 'FINISHED', 'active', 'mlflow-artifacts:/' || (1 + {i} % {e}) || '/' || {id}"
-    " || '/artifacts', 1 + {i} % {e}, 1700000000000 + {i}, 'ann' FROM {runs}",
-    "INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)"
-    " SELECT 'metric ' || ({i} % {keys}), {i} * 0.37, 1700000000000 + {i}, {i} / {keys} % {points}, {false}, {owner}"
-    " FROM {metrics}",
-    "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)"
-    " SELECT key, max(value), max(timestamp), max(step), {false}, run_uuid FROM metrics GROUP BY key, run_uuid",
-    "INSERT INTO params (key, value, run_uuid) SELECT 'param ' || ({i} % {params_each}), 'value ' || {i}, {param_owner}"
-    " FROM {params}",
-    "INSERT INTO tags (key, value, run_uuid) SELECT 'tag ' || ({i} % {tags_each}), 'value ' || {i}, {tag_owner}"
-    " FROM {tags}",
-)
-
-
-@dataclass(frozen=True)
-class Size:
-    experiments: int = EXPERIMENTS
-    runs: int = RUNS
-    points: int = POINTS
-
-    @property
-    def metrics(self) -> int:
-        return self.runs * KEYS * self.points
-
-
-def fill(run: Callable[[str], Any], size: Size, *, postgres: bool) -> None:
-    def series(count: int) -> str:
-        if postgres:
-            return f"generate_series(1, {count}) AS n (i)"
-        counted = f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
-        return f"({counted} SELECT i FROM n) AS n"
-
-    def owner(each: int) -> str:
-        number = f"(1 + n.i / {each} % {size.runs})"
-        return f"lpad(to_hex({number}), 32, '0')" if postgres else f"printf('%032x', {number})"
-
-    words = {
-        "i": "n.i",
-        "e": size.experiments,
-        "id": "lpad(to_hex(n.i), 32, '0')" if postgres else "printf('%032x', n.i)",
-        "false": "false" if postgres else "0",
-        "keys": KEYS,
-        "points": size.points,
-        "owner": owner(KEYS * size.points),
-        "param_owner": owner(PARAMS),
-        "tag_owner": owner(TAGS),
-        "params_each": PARAMS,
-        "tags_each": TAGS,
-        "experiments": series(size.experiments),
-        "runs": series(size.runs),
-        "metrics": series(size.metrics),
-        "params": series(size.runs * PARAMS),
-        "tags": series(size.runs * TAGS),
-    }
-    for statement in _FILL:
-        run(statement.format(**words))
 
 
 @dataclass(frozen=True)
@@ -131,26 +70,77 @@ class Clock:
         return Took(seconds, self._processor() - self._used, megabytes)
 
 
-def worker(name: str, scratch: Path, sides: dict[str, Any], roots: dict[str, str], server: Server | None) -> Took:
-    """One helper; the largest it was."""
-    request = Request(
-        f"mlflow.database.{name}", "bench", "bench", "bench", name, "ml", 1, roots | {"workspace": str(scratch)}, sides
-    )
-    argv = (sys.executable, "-m", f"project_migration.workers.mlflow.database.{name}", "--request", "-")
+#: The helpers of one step.
+STEPS = {
+    "arrange": ("mlflow.database.arrange",),
+    "copy": ("mlflow.database.copy", "mlflow.artifacts.copy"),
+    "verify": ("mlflow.database.verify", "mlflow.artifacts.verify"),
+}
+
+#: Of the helpers of files, as a migration asks for them.
+FILE_PARAMS: dict[str, Any] = {
+    "exclude": [],
+    "ignoreFile": "",
+    "ownership": {"mode": "Preserve", "uid": None, "gid": None},
+    "workers": None,
+    "bandwidth": None,
+    "delete": False,
+    "requireEmpty": True,
+    "release": True,
+    "verify": "Checksum",
+}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What requests say of the two servers, and where things lie; ``files`` are the two directories."""
+
+    params: dict[str, Any]
+    roots: dict[str, str]
+    files: tuple[Path, Path]
+
+
+def step(name: str, scratch: Path, sides: Sides, server: Server | None) -> Took:
+    """The helpers of one step at the same time; the largest that one of them was."""
+    scratch.mkdir(exist_ok=True)
     clock = Clock(server)
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdin is not None
-        process.stdin.write(request.to_json())
-        process.stdin.close()
+    running_now = [_helper(worker, name, scratch, sides) for worker in STEPS[name]]
+    largest = 0
+    for process in running_now:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    took = clock.read(usage.ru_maxrss / 1024)
-    record = Record.from_json((scratch / "results" / f"{name}-ml.json").read_text())
-    if not record.succeeded:
-        raise SystemExit(f"{name}: {record.message}")
+        largest = max(largest, usage.ru_maxrss)
+    took = clock.read(largest / 1024)
+    for worker in STEPS[name]:
+        record = Record.from_json((scratch / "results" / f"{name}-{_unit(worker)}.json").read_text())
+        if not record.succeeded:
+            raise SystemExit(f"{worker}: {record.message}")
     return took
+
+
+def _unit(worker: str) -> str:
+    return "artifacts" if ".artifacts." in worker else "tracking"
+
+
+def _helper(worker: str, name: str, scratch: Path, sides: Sides) -> subprocess.Popen[str]:
+    unit = _unit(worker)
+    if unit == "artifacts":
+        roots, params = {"source": str(sides.files[0]), "target": str(sides.files[1])}, FILE_PARAMS
+    else:
+        roots, params = sides.roots, sides.params
+    request = Request(worker, "bench", "bench", "bench", name, unit, 1, roots | {"workspace": str(scratch)}, params)
+    argv = (sys.executable, "-m", f"project_migration.workers.{worker}", "--request", "-")
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(request.to_json())
+    process.stdin.close()
+    return process
+
+
+def copy_files(source: Path, target: Path) -> None:
+    subprocess.run(("cp", "-a", str(source), str(target)), check=True)
 
 
 @dataclass(frozen=True)
@@ -158,10 +148,11 @@ class Files:
     """SQLite to SQLite."""
 
     name = "SQLite"
-    peer = "SQLite's backup"
+    peer = "SQLite's backup and cp -a"
     source: Path
     new: Path
     scratch: Path
+    artifacts: Path
     server = None
 
     def plain(self, number: int) -> Took:
@@ -169,21 +160,24 @@ class Files:
         clock = Clock(None)
         with closing(sqlite3.connect(self.source)) as one, closing(sqlite3.connect(target)) as other:
             one.backup(other)
+        copy_files(self.artifacts, self.scratch / f"plain-{number}")
         took = clock.read()
         target.unlink()
+        shutil.rmtree(self.scratch / f"plain-{number}")
         return took
 
     @contextmanager
-    def sides(self, number: int) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    def sides(self, number: int) -> Iterator[Sides]:
         folder = self.scratch / f"target-{number}"
-        folder.mkdir()
+        (folder / "files").mkdir(parents=True)
         shutil.copyfile(self.new, folder / "mlflow.db")
-        yield (
+        yield Sides(
             {
                 side: {"backend": {"kind": "sqlite", "root": side, "file": "mlflow.db"}, "artifacts": root}
                 for side, root in (("source", "mlflow-artifacts:/"), ("target", "s3://bucket/mlflow"))
             },
             {"source": str(self.source.parent), "target": str(folder)},
+            (self.artifacts, folder / "files"),
         )
         shutil.rmtree(folder)
 
@@ -193,11 +187,12 @@ class Servers:
     """PostgreSQL to PostgreSQL."""
 
     name = "PostgreSQL"
-    peer = "pg_dump | psql"
+    peer = "pg_dump | psql and cp -a"
     server: Server
     source: str
     new: str
     scratch: Path
+    artifacts: Path
 
     def plain(self, number: int) -> Took:
         target = f"plain_{number}"
@@ -211,17 +206,22 @@ class Servers:
             subprocess.run(argv, env=environment, stdin=dump.stdout, stdout=subprocess.DEVNULL, check=True)
             if dump.wait():
                 raise SystemExit("pg_dump failed")
-            return clock.read()
+            copy_files(self.artifacts, self.scratch / f"plain-{number}")
+            took = clock.read()
+        shutil.rmtree(self.scratch / f"plain-{number}")
+        return took
 
     @contextmanager
-    def sides(self, number: int) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    def sides(self, number: int) -> Iterator[Sides]:
+        files = self.scratch / f"files-{number}"
+        files.mkdir()
         folder = self.scratch / "credentials"
         folder.mkdir(exist_ok=True)
         (folder / "username").write_text("postgres")
         (folder / "password").write_text(PASSWORD)
         with self.server.database(f"target_{number}", template=self.new) as target:
             place = {"kind": "postgres", "host": self.server.host, "port": self.server.port}
-            yield (
+            yield Sides(
                 {
                     side: {"backend": {**place, "database": name}, "artifacts": root}
                     for side, name, root in (
@@ -230,21 +230,20 @@ class Servers:
                     )
                 },
                 {f"{side}-credentials": str(folder) for side in ("source", "target")},
+                (self.artifacts, files),
             )
-
-
-WORKERS = ("arrange", "copy", "verify")
+        shutil.rmtree(files)
 
 
 def measure(ours: Files | Servers, rounds: int) -> dict[str, Any]:
-    found: dict[str, list[Took]] = {name: [] for name in WORKERS}
+    found: dict[str, list[Took]] = {name: [] for name in STEPS}
     peers: list[Took] = []
     for number in range(rounds):
         peers.append(ours.plain(number))
         workspace = ours.scratch / f"workspace-{number}"
-        with ours.sides(number) as (sides, roots):
-            for name in WORKERS:
-                found[name].append(worker(name, workspace, sides, roots, ours.server))
+        with ours.sides(number) as sides:
+            for name in STEPS:
+                found[name].append(step(name, workspace, sides, ours.server))
         shutil.rmtree(workspace)
     figures = {name: _median(all_of) for name, all_of in {ours.peer: peers, **found}.items()}
     peer, copy = figures[ours.peer], figures["copy"]
@@ -298,17 +297,19 @@ def _uri(server: Server, database: str) -> str:
 
 def _made(stack: ExitStack, scratch: Path, server: Server, new: Path, size: Size) -> Iterator[Files | Servers]:
     folder = scratch / f"source-{size.points}"
+    artifacts = scratch / f"artifacts-{size.points}"
     folder.mkdir()
+    make_files(artifacts, size)
     shutil.copyfile(new, folder / "mlflow.db")
     with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
         fill(connection.execute, size, postgres=False)
         connection.commit()
-    yield Files(folder / "mlflow.db", new, folder)
+    yield Files(folder / "mlflow.db", new, folder, artifacts)
     name = stack.enter_context(server.database(f"source_{size.points}", template="new"))
     with server.connect(name) as session:
         fill(lambda statement: session.execute(statement.encode()), size, postgres=True)
         session.execute("VACUUM ANALYZE")
-    yield Servers(server, name, "new", folder)
+    yield Servers(server, name, "new", folder, artifacts)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ spec:
       backend: {{sqlite: {{path: {old}, file: mlflow.db}}}}
       artifacts: {{path: {old}/mlartifacts}}
     target:
+      trackingUri: {address}  # asked for everything once it is back
       backend: {{sqlite: {{path: {new}, file: mlflow.db}}}}
       artifacts: {{path: {new}/mlartifacts}}
   quiesce:
@@ -71,7 +72,7 @@ def demonstrate(old: MlflowServer, new: MlflowServer) -> int:
     populate(old)
     before = contents(old)
     document = PLACE / "migration.yaml"
-    document.write_text(DOCUMENT.format(old=old.home, new=new.home))
+    document.write_text(DOCUMENT.format(old=old.home, new=new.home, address=new.address))
     binds = [f"--bind=deployment/mlflow-{s.home.name}=exec/{control(s)}" for s in (old, new)]
     say(f"2. What would move, by {shown(document)}")
     code = run("plan", str(document), *binds)

@@ -75,6 +75,22 @@ def initialise_at(uri: str, revision: str) -> None:
     )
 
 
+def initialise_users_at(uri: str, revision: str) -> None:
+    """Makes the tables of the basic-auth app that an older release would have made; ``revision`` is Alembic's."""
+    _code(
+        "import sys; from alembic.command import upgrade; from mlflow.server.auth.db.utils import _get_alembic_config;"
+        " upgrade(_get_alembic_config(sys.argv[1]), sys.argv[2])",
+        uri,
+        revision,
+    )
+
+
+def upgrade(uri: str) -> None:
+    """``mlflow db upgrade``, as an administrator runs it; ``uri``: SQLAlchemy's."""
+    argv = (python(), "-m", "mlflow", "db", "upgrade", uri)
+    subprocess.run(argv, check=True, capture_output=True, timeout=SCRIPT_SECONDS, env=environment(), cwd="/")
+
+
 def _code(code: str, *arguments: str) -> None:
     argv = (python(), "-c", code, *arguments)
     done = subprocess.run(

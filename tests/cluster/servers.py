@@ -72,9 +72,10 @@ class Server:
         """What psql prints, unaligned; over the socket, which asks for no password."""
         return self._inside("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement).strip()
 
-    def content(self, database: str = DATABASE) -> str:
-        """All of a database in the tool's own text. Newer tools put a random word around it."""
-        text = self._inside("pg_dump", "--dbname", database)
+    def content(self, database: str = DATABASE, *words: str) -> str:
+        """All of a database in the tool's own text, unless more ``words`` say otherwise. Newer tools put a random word
+        around it."""
+        text = self._inside("pg_dump", "--dbname", database, *words)
         return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 
     def _inside(self, program: str, *words: str) -> str:

@@ -310,6 +310,7 @@ def migration(
     name: str = "m",
     claims: tuple[str, ...] = ("a", "b"),
     create: Json | None = None,
+    databases: list[Json] | None = None,
     **spec: object,
 ) -> Json:
     made = {} if create is None else {"create": create}
@@ -321,7 +322,7 @@ def migration(
         "apiVersion": "migration.mlops.dev/v1alpha1",
         "kind": "ProjectMigration",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"volumes": {"pairs": pairs}, "workspace": {"claimName": "work"}, **spec},
+        "spec": {"volumes": {"pairs": pairs, "databases": databases or []}, "workspace": {"claimName": "work"}, **spec},
     }
 
 
@@ -353,6 +354,12 @@ PEOPLE: dict[str, list[Json]] = {
     "pods": [MIGRATIONS, {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}],
 }
 
+DUMPED = {
+    "name": "shop",
+    "source": {"dump": {"claimName": "z"}},
+    "target": {"postgres": {"host": "db", "database": "shop"}, "credentialsRef": {"name": "login"}},
+}
+
 SIX_PAIRS = tuple("abcdefghijkl")
 SIX_WORKLOADS = workloads(
     "Deployment/web", "Deployment/web2", "StatefulSet/db", "StatefulSet/db2", "CronJob/nightly", "CronJob/weekly"
@@ -372,6 +379,8 @@ REQUESTS = {
     "a target to be made": ("named-claims", {"create": {}}, "target.create"),
     "a target to be made, as an editor": ("editor", {"create": {"size": "1Gi"}}, None),
     "a second pair that he may not use": ("named-claims", {"claims": ("a", "b", "c", "z")}, r"pairs\[1\]"),
+    "a dump that he may not mount": ("named-claims", {"databases": [DUMPED]}, "a dump as source"),
+    "a dump, as one who may create pods": ("pods", {"databases": [DUMPED]}, None),
     "a workload that he may not patch": (
         "named-claims",
         {"quiesce": workloads("Deployment/web")},

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from os import environ
 from typing import Any
 
 import pytest
 
 from project_migration.model.labels import UNIT
 from tests.cluster.conftest import PRIVILEGED, install
+from tests.cluster.killing import KILLS, SEED, an_operator, kill, killed_at_random, without_operator
 from tests.cluster.kube import Kube, Namespaces, a_migration, a_pair, describe, wait
 from tests.cluster.node import Tools, load_postgres
 from tests.cluster.node.place import chosen_by_environment
 from tests.cluster.servers import DATABASE, Server, sellers
 from tests.cluster.test_commands import command
 from tests.cluster.test_disruptions import HELPERS, helper_pod
-from tests.cluster.test_operator_killed import an_operator, kill, transition, without_operator
 from tests.cluster.witness import Witness, files_in
 from tests.planted import places_of
 
@@ -279,36 +277,6 @@ def test_secrets_are_in_no_command_line_or_environment_of_a_helper(moved: Moved,
 # --- the operator is killed
 
 
-#: Given as KILL_SEED, the same kills come after the same saved statuses again.
-SEED = int(environ.get("KILL_SEED") or random.SystemRandom().randrange(10**6))
-KILLS = 6
-
-
-def killed_at_random(
-    cluster: Tools, kube: Kube, images: str, rng: random.Random, once_begun: Callable[[], None] = lambda: None
-) -> int:
-    """Runs the migration under an operator that is killed after saved statuses drawn by lot, a moment later each."""
-    process = an_operator(cluster, kube, helper_postgres_images=f"18={images}")
-    kills, seen, deadline = 0, transition({}), time.monotonic() + 400
-    try:
-        once_begun()
-        while not kube.status("shop").get("finishedAt"):
-            assert time.monotonic() < deadline, describe(kube.status("shop"))
-            now = transition(kube.status("shop"))
-            if now != seen and kills < KILLS and rng.random() < 0.4:
-                time.sleep(rng.uniform(0, 0.8))
-                kill(process)
-                kills += 1
-                process = an_operator(cluster, kube, helper_postgres_images=f"18={images}")
-            seen = now
-            time.sleep(0.05)
-        wait(lambda: not kube.helpers(), "helpers to be gone", 60)
-    finally:
-        kill(process)
-    print(f"killed {kills} times")
-    return kills
-
-
 @dataclass(frozen=True)
 class Resting:
     """What must be as it was on the source, and which content the target had."""
@@ -347,7 +315,7 @@ def test_both_arrive_although_the_operator_is_killed_at_random_while_they_migrat
     print(f"KILL_SEED={SEED}")
     before = resting(kube, servers, shop)
     kube.create(a_document(servers.database(shop, replace=True), rests="web"))
-    kills = killed_at_random(cluster, kube, images, random.Random(SEED))
+    kills = killed_at_random(cluster, kube, "shop", random.Random(SEED), helper_postgres_images=f"18={images}")
     status, after = kube.status("shop"), resting(kube, servers, shop)
     assert kills >= KILLS // 2
     assert status["phase"] == "Succeeded", describe(status)
@@ -375,7 +343,9 @@ def test_both_are_as_before_although_the_operator_is_killed_at_random_in_the_rol
         wait(database_is_there, "the database to be replaced", 60, every=0.1)
         kube.patch("pmig", "shop", {"spec": {"cancel": True}})
 
-    kills = killed_at_random(cluster, kube, images, random.Random(SEED), cancelled_in_the_copy)
+    seeded = random.Random(SEED)
+    settings = {"helper_postgres_images": f"18={images}"}
+    kills = killed_at_random(cluster, kube, "shop", seeded, cancelled_in_the_copy, **settings)
     status = kube.status("shop")
     assert kills >= KILLS // 2
     assert (status["phase"], status.get("firstWriteAt")) == ("Cancelled", None), describe(status)

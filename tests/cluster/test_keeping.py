@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tests.cluster.killing import MOST_KILLS, an_operator, kill, transition, without_operator
 from tests.cluster.kube import Kube, a_migration, describe, wait
 from tests.cluster.node import Tools
 from tests.cluster.test_disruptions import SLOW, helper_pod
-from tests.cluster.test_operator_killed import MOST_KILLS, an_operator, kill, transition, without_operator
 
 __all__ = ["without_operator"]
 

@@ -7,10 +7,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.killing import MOST_KILLS, an_operator, kill, without_operator
 from tests.cluster.kube import Kube, a_migration, describe, wait
 from tests.cluster.node import Tools
 from tests.cluster.test_commands import command
-from tests.cluster.test_operator_killed import MOST_KILLS, an_operator, kill, without_operator
 
 __all__ = ["without_operator"]
 

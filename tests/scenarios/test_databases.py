@@ -7,7 +7,7 @@ import pytest
 from project_migration.backends.fake import Behaviour, FakeBackend, FakeHelper
 from project_migration.engine.effects import Rights
 from project_migration.engine.steps.keeping import can_roll_back
-from project_migration.engine.world import NamespaceFacts
+from project_migration.engine.world import ClaimFacts, NamespaceFacts
 from project_migration.model.document import Document
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import Keeping, State
@@ -235,3 +235,20 @@ def test_an_operator_that_comes_back_with_other_settings_goes_on_with_the_versio
     assert status.phase == "Succeeded", status.failure
     assert cluster.client_images == frozenset()
     assert majors == [18, 18]
+
+
+def test_a_dump_goes_the_same_steps_and_is_mounted_by_those_who_read_it() -> None:
+    cluster = a_cluster()
+    cluster.claims["claim/transfer"] = ClaimFacts(exists=True, uid="claim-transfer")
+    target = {"postgres": {"host": "db.new", "database": "shop"}, "credentialsRef": {"name": "login"}}
+    database = {"name": "shop", "source": {"dump": {"claimName": "transfer"}}, "target": target}
+    seen: dict[str, tuple[str, ...]] = {}
+    cluster.watcher = lambda _, what, thing: (  # type: ignore[attr-defined]
+        seen.setdefault(thing.spec.request.worker, tuple(mount.root for mount in thing.spec.mounts))
+        if what == "runs"
+        else None
+    )
+    status = run(cluster, cluster.add(a_document(volumes={"databases": [database]})))
+    assert status.phase == "Succeeded", status.failure
+    dumped = {worker: roots for worker, roots in seen.items() if worker.startswith("postgres.dumped.")}
+    assert dumped == {f"postgres.dumped.{what}": ("source",) for what in ("survey", "copy", "verify")}

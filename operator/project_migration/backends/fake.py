@@ -73,7 +73,7 @@ class Behaviour(StrEnum):
 
 
 #: Workers that change what a target holds, from the moment they run.
-WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.restore")
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.dumped.copy", "postgres.restore")
 
 
 @dataclass
@@ -129,6 +129,7 @@ def _target(helper: FakeHelper) -> str:
         if mount.root == "target":
             return "/".join(filter(None, (f"claim/{mount.volume.claim_name}", mount.volume.sub_path)))
     server = helper.spec.request.params.get("target") or {}
+    server = server.get("backend") or server
     return f"{server.get('host')}/{server.get('database')}"
 
 
@@ -156,7 +157,7 @@ class FakeCluster:
     behaviours: dict[tuple[str, str], list[Behaviour]] = field(default_factory=dict)
     """By step and unit: what the next attempts do; when the list is empty they succeed."""
     facts: dict[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
-    """By unit: what its survey finds, beside the defaults."""
+    """By unit, or by program: what a survey finds, beside the defaults."""
     arrived: dict[str, str] = field(default_factory=dict)
     """By target, a claim or a database: what its mark says was carried out there."""
     backups: set[str] = field(default_factory=set)
@@ -164,6 +165,8 @@ class FakeCluster:
     refused: dict[str, Failure] = field(default_factory=dict)
     """What admission says against every helper; under ``claim/NAME`` against that claim."""
     consenting: frozenset[str] = frozenset()
+    callers: dict[str, tuple[WorkloadRef, ...]] = field(default_factory=dict)
+    """By host: workloads whose pods name it."""
     """Other namespaces that allow migrations from here."""
     denied: dict[str, Failure] = field(default_factory=dict)
     """By name: what is refused in earnest, such as a claim over quota."""
@@ -258,7 +261,8 @@ class FakeCluster:
             if request.worker == "postgres.survey":
                 facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
-            for root, found in self.facts.get(request.unit, {}).items():
+            told = {**self.facts.get(request.unit, {}), **self.facts.get(request.worker, {})}
+            for root, found in told.items():
                 facts[root].update(found)
             facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
         needed = facts.get("tools", {}).get("needed")
@@ -304,7 +308,7 @@ class FakeCluster:
             self.backups.add(target)
         elif request.step == "expire":
             self.backups = {place for place in self.backups if not place.startswith(f"{target}/")}
-        elif request.worker in ("release", "postgres.clear") and request.params.get("arrived"):
+        elif (request.worker == "release" or request.worker.endswith(".clear")) and request.params.get("arrived"):
             self.arrived[target] = " ".join(request.params["arrived"])
 
     def _changed(self, helper: FakeHelper) -> Record:
@@ -372,6 +376,10 @@ class FakeBackend:
             },
             namespace=cluster.namespace,
             clock_skew=cluster.clock_skew,
+            callers={
+                host: tuple(PodFacts(f"{ref.name}-0", owner=ref) for ref in cluster.callers.get(host, ()))
+                for host in questions.hosts
+            },
             queue=self._queue(migration) if questions.queue and cluster.limit else None,
         )
         return world.with_refusals(questions, self._refusals)

@@ -180,7 +180,7 @@ CHAIN: tuple[Check, ...] = (
 
 def doubts(context: Context) -> tuple[str, ...]:
     """What stops nothing now, and may later: said as warnings."""
-    told = []
+    told = [context.status.way_reason] if context.status.way_reason else []
     for workload in context.spec.quiesce.workloads:
         facts = context.world.workloads.get(WorkloadRef(workload.kind, workload.name))
         for suspect in facts.suspects if facts else ():
@@ -190,8 +190,26 @@ def doubts(context: Context) -> tuple[str, ...]:
             "what goes from the source after a warm copy stays on a target that was not empty: set transfer.delete,"
             " or leave transfer.preCopy out"
         )
+    told.extend(callers_will_rest(context))
     told.extend(clock_agrees(context))
     return tuple(told[:WARNINGS_LIMIT])
+
+
+def callers_will_rest(context: Context) -> Iterator[str]:
+    """Who names a database and is not going to rest. It may only read, or be the database itself: a person knows."""
+    listed = {WorkloadRef(w.kind, w.name) for w in context.spec.quiesce.workloads}
+    for side, host in context.platform.hosts(context.spec) if context.platform else ():
+        users = {_user(pod, short=True) for pod in context.world.callers.get(host, ()) if not _rests(pod, listed)}
+        where = "source" if side is Side.SOURCE else "target"
+        for user in sorted(users):
+            yield (
+                f"{user} names {host}, where the {where}'s database is, and is not in quiesce.workloads: what it writes"
+                " there meanwhile is lost, or fails the migration"
+            )
+
+
+def _rests(pod: PodFacts, listed: set[WorkloadRef]) -> bool:
+    return pod.ours or pod.owner in listed
 
 
 def clock_agrees(context: Context) -> Iterator[str]:
@@ -224,6 +242,9 @@ def _name(use: VolumeUse) -> str:
     return f"{use.unit}: {'source' if use.side is Side.SOURCE else 'target'} {what}"
 
 
-def _user(pod: PodFacts) -> str:
+def _user(pod: PodFacts, *, short: bool = False) -> str:
+    """``short``: the owner alone, if it has one."""
     owner = str(pod.owner) if pod.owner else pod.owner_text
+    if short and owner:
+        return owner
     return f"pod {pod.name} of {owner}" if owner else f"pod {pod.name}, which nothing owns"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from project_migration.engine.step import Step
+from project_migration.engine.steps.ask_server import AskServer
 from project_migration.engine.steps.cutover import AwaitCutover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack, Settle
@@ -22,7 +23,7 @@ from project_migration.model.document import Side
 from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 4
+VERSION = 5
 
 
 class Itinerary(StrEnum):
@@ -55,6 +56,7 @@ MIGRATE: tuple[Step, ...] = (
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
     Settle(),  # what was on the target for a way back is gone
+    AskServer(),  # and its own server gives what was proved
     Report("report"),  # what happened is written down
     CleanUp("clean_up"),  # nothing of ours is left
 )

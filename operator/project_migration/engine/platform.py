@@ -37,7 +37,9 @@ class UnitWork:
     params: Mapping[str, Any] = field(default_factory=dict)
     secrets: tuple[SecretMount, ...] = ()
     network: bool = False
-    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to."""
+    """Whether it talks to a server. Such a helper keeps no owners of files, and gets no right to unless it says so."""
+    owners: bool = False
+    """Whether it gives owners to files that it has from a server."""
     client_tools: bool = False
     """Whether it runs client programs of a database's server, in the major version that the plan has for its unit."""
     client_major: int | None = None
@@ -77,6 +79,9 @@ class Platform(Protocol):
         """What is written that is no volume, such as ``postgres/db.new:5432/vision``: as the document names it, and the
         same text for the same name."""
 
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        """The hosts of databases on either side, whose users have to rest while they are copied."""
+
     def units(self, spec: Spec) -> tuple[str, ...]:
         """The names of what is moved, in the document's order."""
 
@@ -94,6 +99,10 @@ class Platform(Protocol):
     ) -> tuple[Failure, ...]:
         """All that stands against the migration in what a survey found. ``written``: this migration has begun to
         write to the target, so what lies there is its own. ``client_images``: as in the world."""
+
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:
+        """Another way that the document allows, when the surveys of the first failed, each unit with its reason;
+        empty when there is none."""
 
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         """Looks for the client tools that the surveys' counts call for, in the very images that will be used."""
@@ -129,6 +138,10 @@ class Platform(Protocol):
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""
+
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Asks the target's own servers, once they are back, for what the verifications proved. Nothing is mounted but
+        the workspace, where the verifications left what it is."""
 
     def checks(self, spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
         """Compares each target with what its verification proved, without the source. ``digests``: of that, by unit.

@@ -12,7 +12,7 @@ from project_migration.engine.clock import seconds_since
 from project_migration.engine.effects import Effect
 from project_migration.engine.platform import Platform
 from project_migration.engine.world import Migration, Questions, World
-from project_migration.model.document import Spec
+from project_migration.model.document import Spec, along
 from project_migration.model.errors import Failure
 from project_migration.model.status import State, Status, StepStatus
 
@@ -52,7 +52,7 @@ class View:
     def spec(self) -> Spec:
         """The document's spec. A step that runs without a document (an ending) must not ask for it."""
         assert self.migration.document is not None  # noqa: S101 - decide() sends such a migration to its ending
-        return self.migration.document.spec
+        return along(self.migration.document.spec, self.status.way)
 
     @property
     def name(self) -> str:

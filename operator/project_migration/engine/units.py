@@ -15,7 +15,7 @@ For each unit, top to bottom (one row is one pass or none)::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from project_migration.engine.clock import moment, seconds_since, stamp
@@ -36,7 +36,7 @@ from project_migration.model.endpoints import Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
 from project_migration.model.records import NAMES_LIMIT, Record, Request
-from project_migration.model.status import State, StepStatus, UnitStatus
+from project_migration.model.status import MOST_COMPARED, ComparedStatus, State, StepStatus, UnitStatus
 
 #: Attempts of later rounds are counted on from here, so that no two helpers ever share a name.
 ATTEMPTS_A_ROUND = 100
@@ -278,6 +278,7 @@ class _UnitStroke:
             arrived=str(record.facts.get("target", {}).get("arrived", ""))[:253],
             names={kind: tuple(found)[:NAMES_LIMIT] for kind, found in record.names.items() if found},
             lists=dict(record.lists),
+            compared=tuple(ComparedStatus(**asdict(one)) for one in record.compared[:MOST_COMPARED]),
             **(
                 {
                     "bytes_done": done_bytes,
@@ -366,6 +367,8 @@ def _client_major(view: View, work: UnitWork) -> int | None:
 
 def _rights(work: UnitWork) -> Rights:
     """Of a helper in a namespace that allows privileged ones. Whoever shares their workspace has to write there."""
+    if work.owners:
+        return Rights.OWNERS
     return Rights.WORKSPACE if work.network or not work.mounts else Rights.OWNERS
 
 

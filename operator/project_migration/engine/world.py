@@ -43,7 +43,8 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """A pod that mounts a claim. ``owner`` is the workload at the top of its owners, when it is one we can rest."""
+    """A pod that mounts a claim, or names a server. ``owner`` is the workload at the top of its owners, when it is one
+    that we can rest."""
 
     name: str
     ours: bool = False
@@ -172,6 +173,8 @@ class Questions:
     """Helpers and claims to offer to admission, without making them, as they will be in the world that was found."""
     other_namespaces: frozenset[str] = frozenset()
     """Namespaces whose consent is in question."""
+    hosts: frozenset[str] = frozenset()
+    """Servers whose callers are sought, as the document names them."""
     queue: bool = False
     """Whether it may begin, beside the others that there are."""
 
@@ -183,6 +186,7 @@ class Questions:
             namespace=self.namespace or other.namespace,
             dry_run=self.dry_run + other.dry_run,
             other_namespaces=self.other_namespaces | other.other_namespaces,
+            hosts=self.hosts | other.hosts,
             queue=self.queue or other.queue,
         )
 
@@ -210,6 +214,8 @@ class World:
     """Seconds by which the operator's clock is ahead of the API server's; None where there is none to compare."""
     client_images: frozenset[int] = frozenset()
     """Major versions of PostgreSQL for which the installation names an image for helpers."""
+    callers: Mapping[str, tuple[PodFacts, ...]] = field(default_factory=dict)
+    """By host: pods of the namespace that name it in their commands or environment, and have not ended."""
     queue: QueueFacts | None = None
     """None where nothing limits how many run, or nobody asked."""
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from project_migration.model.document import Database, Spec
-from project_migration.model.endpoints import HOST, NO_HOST, NO_URI, DatabaseEndpoint
+from project_migration.model.document import Database, MissingRoles, NameFilter, Spec
+from project_migration.model.endpoints import HOST, NO_HOST, NO_URI, DatabaseEndpoint, Volume
+from project_migration.model.places import volume
 
 
 class DatabasePlace(NamedTuple):
@@ -32,7 +33,7 @@ def place_of(host: str, port: int, database: str) -> DatabasePlace:
     return DatabasePlace(host.lower().rstrip("."), port, database)
 
 
-def check(spec: Spec) -> Iterator[str]:
+def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     volumes = spec.volumes
     if volumes is None:
         return
@@ -40,11 +41,39 @@ def check(spec: Spec) -> Iterator[str]:
         yield "spec.volumes: name at least one pair or database"
     for position, database in enumerate(volumes.databases):
         where = f"spec.volumes.databases[{position}]"
-        yield from _endpoint(f"{where}.source", database.source)
+        yield from _source(f"{where}.source", database, namespace=namespace, local=local)
         yield from _endpoint(f"{where}.target", database.target)
         if database.replace and spec.backup is None:
             yield f"{where}.replace: it needs spec.backup, since what the target holds is removed"
     yield from _separate(volumes.databases)
+
+
+def _source(where: str, database: Database, *, namespace: str, local: bool) -> Iterator[str]:
+    source = database.source
+    if (source.postgres is None) == (source.dump is None):
+        yield f"{where}: give postgres or dump"
+    elif source.endpoint is not None:
+        yield from _endpoint(where, source.endpoint)
+    elif source.dump is None:
+        yield f"{where}.credentialsRef: a server needs a Secret with username and password"
+    else:
+        yield from _dump(where, database, source.dump, namespace=namespace, local=local)
+
+
+def _dump(where: str, database: Database, dump: Volume, *, namespace: str, local: bool) -> Iterator[str]:
+    yield from volume(f"{where}.dump", dump, namespace=namespace, local=local)
+    if database.source.credentials_ref is not None:
+        yield f"{where}.credentialsRef: nobody logs in to a dump; leave it out"
+    chosen = {
+        "schemas": database.schemas != NameFilter(),
+        "tables": database.tables != NameFilter(),
+        "excludeTableData": bool(database.exclude_table_data),
+    }
+    field = where.removesuffix(".source")
+    for name in (name for name, given in chosen.items() if given):
+        yield f"{field}.{name}: a dump moves as it is; choose with pg_dump's own options when it is made"
+    if database.missing_roles is not MissingRoles.REFUSE:
+        yield f"{field}.missingRoles: of a dump nothing is left out; make the roles, or Drop owners and privileges"
 
 
 def _endpoint(where: str, endpoint: DatabaseEndpoint) -> Iterator[str]:
@@ -62,16 +91,21 @@ def _endpoint(where: str, endpoint: DatabaseEndpoint) -> Iterator[str]:
 def _separate(databases: tuple[Database, ...]) -> Iterator[str]:
     """No target may be a source, or the target of another."""
     for position, database in enumerate(databases):
-        if database_place(database.source) == database_place(database.target):
+        if _read_from(database) == database_place(database.target):
             yield f"spec.volumes.databases[{position}].target: source and target must be different databases"
     for (left, one), (right, other) in combinations(enumerate(databases), 2):
         for ours, theirs, kind in (
-            (one.target, other.target, "target"),
-            (one.target, other.source, "source"),
-            (one.source, other.target, "target"),
+            (database_place(one.target), database_place(other.target), "target"),
+            (database_place(one.target), _read_from(other), "source"),
+            (_read_from(one), database_place(other.target), "target"),
         ):
-            if database_place(ours) == database_place(theirs):
+            if ours == theirs:
                 yield (
                     f"spec.volumes.databases[{right}].{kind}: it is also in databases[{left}]:"
                     " what is written may not be read or written by another"
                 )
+
+
+def _read_from(database: Database) -> DatabasePlace | None:
+    endpoint = database.source.endpoint
+    return database_place(endpoint) if endpoint is not None else None

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from project_migration.model.endpoints import (
     DatabaseEndpoint,
+    DatabaseSource,
     Duration,
     Id,
     Model,
@@ -30,7 +31,7 @@ from project_migration.model.endpoints import (
     once_true,
     rules,
 )
-from project_migration.model.mlflow import Mlflow
+from project_migration.model.mlflow import Mlflow, Via
 
 GROUP = "migration.mlops.dev"
 VERSION = "v1alpha1"
@@ -94,7 +95,7 @@ class MissingRoles(StrEnum):
 
 
 SAME_DATABASE = (
-    "self.source.postgres.host != self.target.postgres.host"
+    "!has(self.source.postgres) || self.source.postgres.host != self.target.postgres.host"
     " || self.source.postgres.port != self.target.postgres.port"
     " || self.source.postgres.database != self.target.postgres.database"
 )
@@ -105,7 +106,7 @@ class Database(Model):
 
     name: UnitName
     """What the copy is called in status, helper names and the report. No pair has the same name."""
-    source: DatabaseEndpoint
+    source: DatabaseSource
     """The database to read, as it is at one moment."""
     target: DatabaseEndpoint
     """The database to fill. It has to exist and to be empty, unless replace is true."""
@@ -495,6 +496,13 @@ class Spec(Model):
     def platform(self) -> str:
         """The platform block that the document gives. The rules see that it is exactly one."""
         return next(name for name in PLATFORMS if getattr(self, name) is not None)
+
+
+def along(spec: Spec, way: str) -> Spec:
+    """The spec with the way that preflight chose where the document leaves it open; ``way`` may be empty."""
+    if not way or spec.mlflow is None:
+        return spec
+    return spec.model_copy(update={"mlflow": spec.mlflow.model_copy(update={"via": Via(way)})})
 
 
 def fixed_part(spec: Spec, field: str) -> object:

@@ -189,3 +189,41 @@ class DatabaseEndpoint(Model):
     """The authority that signed the server's certificate."""
     insecure_skip_verify: bool = False
     """Whether any certificate will do: what is sent is encrypted, and nobody knows who reads it."""
+
+
+class DatabaseSource(Model):
+    """A database to read: on its server, or as a dump of it where no helper reaches the server."""
+
+    postgres: PostgresServer | None = None
+    """The server and the database."""
+    credentials_ref: SecretRef | None = None
+    """The Secret with the keys `username` and `password`. Only helpers see it, as files."""
+    ca_ref: CaRef | None = None
+    """The authority that signed the server's certificate."""
+    insecure_skip_verify: bool = False
+    """Whether any certificate will do: what is sent is encrypted, and nobody knows who reads it."""
+    dump: Volume | None = None
+    """The directory that `pg_dump --format=directory` made of the database, in place of its server."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("has(self.postgres) != has(self.dump)", "give postgres or dump"),
+            cel(
+                "has(self.dump) != has(self.credentialsRef)",
+                "a server needs credentialsRef: a Secret with username and password; a dump needs none",
+                ".credentialsRef",
+            ),
+        )
+    )
+
+    @property
+    def endpoint(self) -> DatabaseEndpoint | None:
+        """The database on its server; None for a dump."""
+        if self.postgres is None or self.credentials_ref is None:
+            return None
+        return DatabaseEndpoint(
+            postgres=self.postgres,
+            credentials_ref=self.credentials_ref,
+            ca_ref=self.ca_ref,
+            insecure_skip_verify=self.insecure_skip_verify,
+        )

@@ -88,7 +88,10 @@ class Reason(StrEnum):
     VALUE_DOES_NOT_FIT = "ValueDoesNotFit"
     ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
     SERVER_UNREACHABLE = "ServerUnreachable"
+    NOT_SERVED = "NotServed"
     ARTIFACTS_UNREACHABLE = "ArtifactsUnreachable"
+    OBJECT_STORE_UNREACHABLE = "ObjectStoreUnreachable"
+    BUCKET_NOT_FOUND = "BucketNotFound"
     ARCHIVE_UNREADABLE = "ArchiveUnreadable"
     ARCHIVE_UNSAFE = "ArchiveUnsafe"
     DUMP_UNUSABLE = "DumpUnusable"
@@ -179,8 +182,8 @@ REMEDIES: dict[Reason, str] = {
     " credentialsRef or caRef; then retry.",
     Reason.DATABASE_UNREACHABLE: "Correct host and port, and see that helpers may reach the server (name resolution,"
     " NetworkPolicies, firewalls); then retry.",
-    Reason.AUTHENTICATION_FAILED: "Correct username and password in the Secret that credentialsRef names, or the"
-    " server's pg_hba.conf; then retry.",
+    Reason.AUTHENTICATION_FAILED: "Correct username and password (of an object store accessKey and secretKey) in the"
+    " Secret that credentialsRef names, or the server's pg_hba.conf; then retry.",
     Reason.TLS_FAILED: "Give the authority that signed the server's certificate in caRef, correct the host name or"
     " choose another sslmode.",
     Reason.DATABASE_NOT_FOUND: "Create the database on that server, or correct its name.",
@@ -210,8 +213,11 @@ REMEDIES: dict[Reason, str] = {
     Reason.VALUE_DOES_NOT_FIT: "Shorten or correct the values that the message names on the source, or leave their"
     " objects out.",
     Reason.ARTIFACTS_UNSUPPORTED: "Correct the artifact location that the message names, or leave its experiment out.",
-    Reason.SERVER_UNREACHABLE: "Correct trackingUri, and see that helpers may reach the server (name resolution,"
-    " NetworkPolicies, firewalls); then retry.",
+    Reason.SERVER_UNREACHABLE: "Correct trackingUri, and see that the server runs and helpers may reach it (name"
+    " resolution, NetworkPolicies, firewalls); then retry.",
+    Reason.NOT_SERVED: "Rows and files were proved where they lie, so look at the server: that trackingUri is its"
+    " address, and that it runs with the target's backend and artifacts (--backend-store-uri, --artifacts-destination);"
+    " then retry.",
     Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
     " proxy them (--serve-artifacts), or set select.metadataOnly.",
     Reason.ARCHIVE_UNREADABLE: "Of MLflow: name the directory that holds the export's experiments or models, and"
@@ -233,6 +239,9 @@ REMEDIES: dict[Reason, str] = {
     " rows on the CDSW.",
     Reason.SETTINGS_NOT_KEPT: "Run the schema Job of the target's own release on what was loaded: it has to bring the"
     " columns that the message names.",
+    Reason.OBJECT_STORE_UNREACHABLE: "Correct s3.endpointUrl, and see that helpers may reach the object store (name"
+    " resolution, NetworkPolicies, firewalls); then retry.",
+    Reason.BUCKET_NOT_FOUND: "Create the bucket, or correct s3.bucket, s3.region or s3.endpointUrl; then retry.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

@@ -27,8 +27,21 @@ MOST_NAMES = 200
 #: No user and password in it, no query, no fragment.
 HTTP_URI = r"^https?://[^/?#@\s]+(/[^?#\s]*)?$"
 
-#: The root of a server's artifacts, as its database names it: a scheme or an absolute path.
-ARTIFACT_ROOT = r"^([a-z][a-z0-9+.-]*:[^@?#\s]*|/[^?#\s]*)$"
+#: The root of a server's artifacts, as its database names it: a scheme or an absolute path. Azure's schemes have the
+#: container before an ``@`` (``abfss://files@account.dfs.core.windows.net/mlflow``), others might have a password.
+ARTIFACT_ROOT = r"^((abfss?|wasbs?)://[^@:/?#\s]+@[^@?#\s]*|[a-z][a-z0-9+.-]*:[^@?#\s]*|/[^?#\s]*)$"
+
+#: A bucket's name (Amazon S3 user guide, "Bucket naming rules"; older ones may have capitals and underscores).
+BUCKET = r"^[A-Za-z0-9][-A-Za-z0-9._]{1,61}[A-Za-z0-9]$"
+
+#: The address of an object store: no path, since signatures hold the whole one.
+ENDPOINT_URL = r"^https?://[^/?#@\s]+/?$"
+
+#: Said without the address, since that may hold a password.
+NO_ENDPOINT = "it begins with http:// or https://, and holds no user, password or path"
+
+#: What a server's database calls its artifacts where the server hands files through.
+PROXIED = "mlflow-artifacts:/"
 
 #: The unit that stands for the tracking server in status, helper names and report, and the one for its files.
 TRACKING = "tracking"
@@ -109,12 +122,80 @@ class Backend(Model):
         return "postgres" if self.postgres else "mysql" if self.mysql else "sqlite"
 
 
-class Artifacts(Volume):
-    """Where a tracking server keeps the files of runs and models."""
+class ObjectStore(Model):
+    """A bucket of Amazon S3, or of a server that speaks its protocol."""
 
-    uri: Annotated[str, StringConstraints(pattern=ARTIFACT_ROOT, min_length=1, max_length=1024)] = "mlflow-artifacts:/"
-    """How the server's database calls this directory: `mlflow-artifacts:/` for a server that hands files through
-    (`--serve-artifacts`), else what its `--default-artifact-root` says, such as `file:///srv/mlartifacts`."""
+    bucket: Annotated[str, StringConstraints(pattern=BUCKET, min_length=3, max_length=63)]
+    """The bucket's name. It has to exist."""
+    prefix: Annotated[str, StringConstraints(min_length=1, max_length=900)] | None = None
+    """What the keys of the files begin with, as a directory; the whole bucket when left out."""
+    endpoint_url: Annotated[str, StringConstraints(min_length=8, max_length=1024)] | None = None
+    """The server's address, such as `https://minio.ml.svc:9000`; Amazon's when left out."""
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$", min_length=1, max_length=63)] | None = None
+    """The bucket's region; the server is asked when left out."""
+    credentials_ref: SecretRef
+    """The Secret with the keys `accessKey` and `secretKey`. Only helpers see it, as files."""
+    ca_ref: CaRef | None = None
+    """The authority that signed the server's certificate."""
+    insecure_skip_verify: bool = False
+    """Whether any certificate will do."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.endpointUrl) || (!self.endpointUrl.contains('@') && (self.endpointUrl.startsWith('http://')"
+                " || self.endpointUrl.startsWith('https://')))",
+                NO_ENDPOINT,
+                ".endpointUrl",
+            ),
+        )
+    )
+
+    @property
+    def folder(self) -> str:
+        """The prefix as a directory, with no slash around it."""
+        return (self.prefix or "").strip("/")
+
+
+class Artifacts(Volume):
+    """Where a tracking server keeps the files of runs and models: a directory, or a bucket in `s3`."""
+
+    uri: Annotated[str, StringConstraints(pattern=ARTIFACT_ROOT, min_length=1, max_length=1024)] | None = None
+    """How the server's database calls this place: `mlflow-artifacts:/` for a server that hands files through
+    (`--serve-artifacts`), else what its `--default-artifact-root` says, such as `file:///srv/mlartifacts`. Left out,
+    it is `mlflow-artifacts:/`, and of a bucket `s3://bucket/prefix`. Alone, with select.metadataOnly, it says how
+    locations are rewritten although no file moves."""
+    s3: ObjectStore | None = None
+    """The bucket, where files lie in an object store."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "[has(self.claimName), has(self.s3)].filter(given, given).size() == 1"
+                " || (has(self.uri) && !has(self.claimName) && !has(self.s3))",
+                "give claimName or s3; or uri alone, with select.metadataOnly",
+                ".claimName",
+            ),
+            cel(
+                "!has(self.subPath) || !self.subPath.matches('(^|/)[.][.](/|$)')",
+                "subPath must stay inside the claim: no '..'",
+                ".subPath",
+            ),
+        )
+    )
+
+    @property
+    def root(self) -> str:
+        """What the database calls the place."""
+        if self.uri is not None:
+            return self.uri
+        if self.s3 is None:
+            return PROXIED
+        return f"s3://{self.s3.bucket}/{self.s3.folder}".rstrip("/")
+
+    @property
+    def is_directory(self) -> bool:
+        return self.claim_name is not None or self.path is not None
 
 
 class Server(Model):
@@ -131,9 +212,10 @@ class Server(Model):
     backend: Backend | None = None
     """The server's database. Needed by via Database."""
     auth: Backend | None = None
-    """The database of the basic-auth app, for its users and permissions. Refused as NotSupportedYet in this release."""
+    """The database of the basic-auth app (`database_uri` in its settings), or `backend` once more where both lie in
+    one: users with their passwords, roles and permissions move too. On both sides or on none (via Database)."""
     artifacts: Artifacts | None = None
-    """The directory that holds the server's files (via Database)."""
+    """The directory or bucket that holds the server's files (via Database)."""
     archive: Volume | None = None
     """A directory in the layout of mlflow-export-import, in place of a server."""
 
@@ -236,7 +318,9 @@ class Mlflow(Model):
 
     via: Via = Via.AUTO
     """Database copies rows and files, keeps ids and times, and stops both servers meanwhile; Api speaks to the
-    running servers and gives new ids; Auto is Database where both backends are given, else Api."""
+    running servers and gives new ids; Auto is Database where both backends are given, else Api. Where addresses are
+    given too and nothing is to rest, Auto goes on via Api when preflight finds that the databases cannot be reached or
+    do not fit, and says so in the warnings."""
     source: Server
     """The server to read."""
     target: Server
@@ -276,6 +360,13 @@ class Mlflow(Model):
 
     @property
     def by_database(self) -> bool:
-        """Whether rows are copied, as via says."""
+        """Whether rows are copied, as via says. What preflight found in Auto is in ``status.way``."""
         both = self.source.backend is not None and self.target.backend is not None
         return both and self.via is not Via.API
+
+    @property
+    def either_way(self) -> bool:
+        """Whether the document leaves the choice, and gives what both ways need."""
+        addresses = self.source.tracking_uri is not None and self.target.tracking_uri is not None
+        users = self.source.auth is not None or self.target.auth is not None
+        return self.via is Via.AUTO and self.by_database and addresses and not users

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -31,6 +31,9 @@ TERMINATION_MESSAGE_LIMIT = 4096
 
 #: At most this many names of anything in a record or a status; whole lists lie in the workspace.
 NAMES_LIMIT = 20
+
+#: Bytes that are kept for a message where a record is cut.
+MESSAGE_ROOM = 512
 
 
 class Outcome(StrEnum):
@@ -156,12 +159,40 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """One table, or one kind of objects, as a proof found it: how many should be there, how many are, and a digest
+    over the content of each side. Who only counted leaves the digests empty."""
+
+    name: str
+    source: int
+    target: int
+    source_digest: str = ""
+    target_digest: str = ""
+
+    @property
+    def same(self) -> bool:
+        return (self.source, self.source_digest) == (self.target, self.target_digest)
+
+    def to_list(self) -> list[str | int]:
+        """In little room: two digests only where they differ."""
+        digests = [self.source_digest, self.target_digest]
+        return [self.name, self.source, self.target, *digests[: 1 + (digests[0] != digests[1])]]
+
+    @classmethod
+    def from_list(cls, found: Sequence[Any]) -> Compared:
+        """Raises ``ValueError``, ``TypeError`` or ``IndexError`` for what is no such list."""
+        name, source, target, *digests = found
+        return cls(str(name), int(source), int(target), str(digests[0]), str(digests[-1]))
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The evidence that a helper leaves. A step is done when it holds one that succeeded, never otherwise.
 
     ``counts``: objects by kind, e.g. ``{"files": 3, "failed": 0}``; ``facts``: what a survey found, a map a root;
     ``names``: at most :data:`NAMES_LIMIT` names a list; ``lists``: paths of the whole lists, below the workspace;
-    ``digest``: ``sha256:…`` of the content that was proved; ``passing``: whether another attempt may end better.
+    ``digest``: ``sha256:…`` of the content that was proved; ``passing``: whether another attempt may end better;
+    ``compared``: both sides by table or kind, those that differ first.
     """
 
     request_digest: str
@@ -175,22 +206,26 @@ class Record:
     lists: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
+    compared: tuple[Compared, ...] = ()
 
     @property
     def succeeded(self) -> bool:
         return self.outcome is Outcome.SUCCEEDED
 
     def to_json(self, limit: int | None = None) -> str:
-        """As JSON; with ``limit``, at most so many bytes: names go first, then the ends of lists among the facts,
-        then the end of the message. Whole records lie in the workspace."""
-        text = self._encode(self.names, self.message, self.facts)
+        """As JSON; with ``limit``, at most so many bytes: names go first, then the ends of lists among the facts and of
+        what was compared, then the end of the message. Whole records lie in the workspace."""
+        text = self._encode(self.names, self.message, self.facts, self.compared)
         if limit is None or len(text.encode()) <= limit:
             return text
         facts = self._short_facts(limit)
-        text = self._encode({}, self.message, facts)
-        spare = limit - len(self._encode({}, "", facts).encode())
+        compared = self.compared
+        while compared and len(self._encode({}, "", facts, compared).encode()) > limit - MESSAGE_ROOM:
+            compared = compared[:-1]
+        text = self._encode({}, self.message, facts, compared)
+        spare = limit - len(self._encode({}, "", facts, compared).encode())
         while len(text.encode()) > limit and spare > 0:
-            text = self._encode({}, self.message[:spare] + "…", facts)
+            text = self._encode({}, self.message[:spare] + "…", facts, compared)
             spare -= 64
         return text
 
@@ -207,7 +242,11 @@ class Record:
         return facts
 
     def _encode(
-        self, names: Mapping[str, tuple[str, ...]], message: str, facts: Mapping[str, Mapping[str, Any]]
+        self,
+        names: Mapping[str, tuple[str, ...]],
+        message: str,
+        facts: Mapping[str, Mapping[str, Any]],
+        compared: tuple[Compared, ...] = (),
     ) -> str:
         return json.dumps(
             {
@@ -223,6 +262,7 @@ class Record:
                 "lists": dict(self.lists),
                 "facts": {root: dict(found) for root, found in facts.items()},
                 "seconds": round(self.seconds, 3),
+                "compared": [one.to_list() for one in compared],
             },
             separators=(",", ":"),
         )
@@ -246,6 +286,7 @@ class Record:
                 lists=data["lists"],
                 facts=data["facts"],
                 seconds=data["seconds"],
+                compared=tuple(Compared.from_list(one) for one in data.get("compared", ())),  # older helpers have none
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"the result record lacks {error}") from error

@@ -111,7 +111,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     yield from _unique_names(spec.volumes)
     yield from _separate(pairs)
     yield from _to_be_made(pairs)
-    yield from database_rules.check(spec)
+    yield from database_rules.check(spec, namespace=namespace, local=local)
 
 
 def _platform(spec: Spec) -> Iterator[str]:

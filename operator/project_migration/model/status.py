@@ -21,6 +21,9 @@ Counts = Annotated[dict[Short, int], Field(max_length=40)]
 
 WARNINGS_LIMIT = 20
 
+#: Tables or kinds of objects that are told of one unit.
+MOST_COMPARED = 80
+
 
 class StatusModel(Model):
     #: A newer operator may have written fields that this one does not know.
@@ -51,6 +54,23 @@ class Progress(StatusModel):
     updated_at: Short | None = None
 
 
+class ComparedStatus(StatusModel):
+    """One table, or one kind of objects, on both sides."""
+
+    name: Short
+    source: int
+    """How many there should be."""
+    target: int
+    """How many of them there are."""
+    source_digest: Short = ""
+    """Over the content of all of them; empty where they were only counted."""
+    target_digest: Short = ""
+
+    @property
+    def same(self) -> bool:
+        return (self.source, self.source_digest) == (self.target, self.target_digest)
+
+
 class UnitStatus(StatusModel):
     """One helper's piece of a step, such as the pair `data` of `copy`."""
 
@@ -77,6 +97,8 @@ class UnitStatus(StatusModel):
     digest: Short = ""
     names: Annotated[dict[Short, Names], Field(max_length=10)] = {}
     lists: Annotated[dict[Short, Text], Field(max_length=10)] = {}
+    compared: Annotated[tuple[ComparedStatus, ...], Field(max_length=MOST_COMPARED)] = ()
+    """Of a proof: both sides by table or kind of objects, those that differ first."""
     arrived: Short = ""
     """Of a survey: the digests of the document that was carried out on the target before, as its mark has them."""
 
@@ -270,6 +292,10 @@ class Status(StatusModel):
     claims: Annotated[tuple[ClaimStatus, ...], Field(max_length=50)] = ()
     """Target claims that are to be made in this round, or were made in it."""
     locks: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
+    way: Short = ""
+    """Of a platform with several ways: the one that preflight chose instead of the document's first."""
+    way_reason: Text = ""
+    """Why it did."""
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""
     workspace_path: Short = ""

@@ -12,12 +12,20 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Outcome, Progress, Record, Request, stem_of
+from project_migration.model.records import (
+    TERMINATION_MESSAGE_LIMIT,
+    Compared,
+    Outcome,
+    Progress,
+    Record,
+    Request,
+    stem_of,
+)
 from project_migration.workers.lists import NameLists
 from project_migration.workers.printable import escape, shorten
 from project_migration.workers.reasons import HELPER_CRASHED, INVALID_DOCUMENT, Refusal, cause_of, reason_of
@@ -79,6 +87,7 @@ class Job:
         counts: Mapping[str, int] | None = None,
         digest: str = "",
         facts: Mapping[str, Mapping[str, Any]] | None = None,
+        compared: Iterable[Compared] = (),
     ) -> Record:
         """A record that succeeded, or with a ``reason`` one that failed."""
         return Record(
@@ -93,6 +102,7 @@ class Job:
             lists=self.lists.paths,
             facts=facts or {},
             seconds=time.monotonic() - self.started,
+            compared=tuple(sorted(compared, key=lambda one: one.same)),
         )
 
 

@@ -9,6 +9,6 @@ Tests ask :func:`cluster` for the cluster and for the programs to use with it, o
 it has to be up already.
 """
 
-from tests.cluster.node.tools import Tools, cluster, load_postgres, tools
+from tests.cluster.node.tools import Tools, cluster, load_mlflow, load_postgres, tools
 
-__all__ = ["Tools", "cluster", "load_postgres", "tools"]
+__all__ = ["Tools", "cluster", "load_mlflow", "load_postgres", "tools"]

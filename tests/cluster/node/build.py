@@ -14,6 +14,9 @@ IMAGE = "localhost/project-migration-operator:dev"
 SERVERS = "localhost/postgres:1"
 IMAGE_POSTGRES_18 = "localhost/project-migration-operator:dev-postgres18"
 
+#: MLflow's own server.
+TRACKING = "localhost/mlflow:1"
+
 MOST_IMAGES = 60
 
 # What pip needs on this machine to reach its index, it needs inside the build too.
@@ -50,6 +53,8 @@ POSTGRES = Recipe(
 PROJECT_POSTGRES_18 = Recipe(
     "project-postgres18", IMAGE_POSTGRES_18, IMAGE, HERE / "postgres", "helper.Containerfile", (f"SERVERS={SERVERS}",)
 )
+#: Of the release that the tests without a cluster run (tools/servers.txt).
+MLFLOW = Recipe("mlflow", TRACKING, images.BASE, HERE / "mlflow", "Containerfile", ("MLFLOW=3.17.2",))
 
 
 def ensure(*recipes: Recipe) -> list[Path]:

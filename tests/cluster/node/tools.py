@@ -24,6 +24,8 @@ class Tools:
     """PostgreSQL 15 and 18 below /usr/lib/postgresql, once :func:`load_postgres` has loaded it."""
     operator_image_postgres_18: str
     """The project's own with the client tools of PostgreSQL 18, loaded by the same."""
+    tracking_image: str
+    """MLflow's server in /opt/mlflow, once :func:`load_mlflow` has loaded it."""
     machine_address: str | None
     """Where pods reach servers that a test has started itself; none in a cluster of the user's."""
 
@@ -54,6 +56,7 @@ def tools(name: str = "pmig") -> Tools:
         operator_image=build.IMAGE,
         server_image=build.SERVERS,
         operator_image_postgres_18=build.IMAGE_POSTGRES_18,
+        tracking_image=build.TRACKING,
         machine_address=place.machine_address,
     )
 
@@ -76,6 +79,12 @@ def load_postgres(name: str = "pmig") -> None:
         _load(name, build.PROJECT, build.POSTGRES, build.PROJECT_POSTGRES_18)
 
 
+def load_mlflow(name: str = "pmig") -> None:
+    """Gives the node the images with MLflow's server and its databases'; a cluster of the user's has to have them."""
+    if chosen_by_environment() is None:
+        _load(name, build.POSTGRES, build.MLFLOW)
+
+
 def _load(name: str, *recipes: build.Recipe) -> None:
     for archive in build.ensure(*recipes):
         images.load(Place(name), archive)
@@ -90,5 +99,6 @@ def _of_the_user(kubeconfig: Path) -> Tools:
         operator_image=os.environ.get("OPERATOR_IMAGE", build.IMAGE),
         server_image=os.environ.get("POSTGRES_IMAGE", build.SERVERS),
         operator_image_postgres_18=os.environ.get("OPERATOR_IMAGE_POSTGRES_18", build.IMAGE_POSTGRES_18),
+        tracking_image=os.environ.get("MLFLOW_IMAGE", build.TRACKING),
         machine_address=None,
     )

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.local.mlflow.running import SCRIPTS, Base, Case, copied, mariadb_base, postgres_base, sqlite_base
-from tools import mariadb_servers, mlflow_servers
+from tests.local.mlflow.buckets import Bucket
+from tests.local.mlflow.running import SCRIPTS, Base, Case, copied, look, mariadb_base, postgres_base, sqlite_base
+from tools import mariadb_servers, mlflow_servers, object_store
 from tools.postgres_servers import NoServer, Server, running
 
 ARTIFACTS = "mlflow-artifacts:/"
@@ -39,6 +40,12 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Populated:
     made = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
     assert made["failed"] == []
     return Populated(sqlite_base(database), made, directory / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def seen(populated: Populated, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the client finds in the source; in a copy, as looking makes an experiment."""
+    return look(copied(populated.base, tmp_path_factory.mktemp("seen") / "mlflow.db"), populated.made)
 
 
 @pytest.fixture(scope="session")
@@ -87,12 +94,38 @@ def mariadb() -> Iterator[mariadb_servers.MariaServer]:
         pytest.fail(str(missing), pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def new_mariadb(mariadb: mariadb_servers.MariaServer) -> Iterator[str]:
+    """The name of a database to make others from."""
+    with mariadb.database("new") as name:
+        _initialise(mariadb_base(mariadb, name))
+        yield name
+
+
 @pytest.fixture
-def mariadb_target(mariadb: mariadb_servers.MariaServer) -> Iterator[Base]:
+def mariadb_target(mariadb: mariadb_servers.MariaServer, new_mariadb: str) -> Iterator[Base]:
     with mariadb.database("target") as name:
-        base = mariadb_base(mariadb, name)
-        _initialise(base)
-        yield base
+        mariadb.fill(name, new_mariadb)
+        yield mariadb_base(mariadb, name)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object_store.ObjectStore]:
+    try:
+        with object_store.serving(tmp_path_factory.mktemp("s3")) as store:
+            yield store
+    except NoServer as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture
+def bucket(s3: object_store.ObjectStore) -> Bucket:
+    return Bucket.new(s3)
+
+
+@pytest.fixture
+def other_bucket(s3: object_store.ObjectStore) -> Bucket:
+    return Bucket.new(s3)
 
 
 @pytest.fixture

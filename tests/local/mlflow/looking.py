@@ -57,14 +57,14 @@ def _registry(client: MlflowClient) -> dict[str, Any]:
     return {
         "models": {
             model.name: [
-                [v.version, v.current_stage, v.source, v.run_id, v.tags, v.creation_timestamp]
+                [int(v.version), v.current_stage, v.source, v.run_id, v.tags, v.creation_timestamp]
                 for v in sorted(
                     client.search_model_versions(f"name = '{model.name}'"), key=lambda one: int(one.version)
                 )
             ]
             for model in models
         },
-        "aliases": {model.name: model.aliases for model in models},
+        "aliases": {model.name: {name: int(v) for name, v in model.aliases.items()} for model in models},
         "prompt": str(mlflow.genai.load_prompt("greeting", version=2).template),
         "prompt live": int(mlflow.genai.load_prompt("prompts:/greeting@live").version),
     }

@@ -82,29 +82,39 @@ class Case:
     target: Base
     uid: str = field(default_factory=lambda: f"uid-{next(_numbers)}")
     artifacts: tuple[str | None, str | None] = ("mlflow-artifacts:/", "mlflow-artifacts:/")
+    auth: tuple[Base | None, Base | None] = (None, None)
+    """The databases of users, where they move."""
     said: str = ""
 
-    def request(self, worker: str, **params: Any) -> Request:
+    def request(self, worker: str, package: str = "mlflow.database", **params: Any) -> Request:
         roots = {"workspace": str(self._made("workspace"))}
         named: dict[str, Any] = {}
-        for side, base, artifacts in zip(("source", "target"), (self.source, self.target), self.artifacts, strict=True):
-            backend = dict(base.backend)
-            if base.root is not None:
-                roots[f"{side}-backend"] = str(base.root)
-                backend["root"] = f"{side}-backend"
-            else:
-                folder = self._made(f"{side}-credentials")
-                (folder / "username").write_text(base.user)
-                (folder / "password").write_text(base.password)
-                roots[f"{side}-credentials"] = str(folder)
-            named[side] = {"backend": backend, "artifacts": artifacts, "auth": None}
-        name = f"mlflow.database.{worker}"
+        for place, side in enumerate(("source", "target")):
+            base, auth = (self.source, self.target)[place], self.auth[place]
+            named[side] = {
+                "backend": self._named(roots, side, "backend", base),
+                "artifacts": self.artifacts[place],
+                "auth": self._named(roots, f"{side}-auth", "", auth) if auth is not None else None,
+            }
+        name = f"{package}.{worker}"
         return Request(name, self.uid, "moved", "ns", worker, "tracking", 1, roots, {**named, **params})
+
+    def _named(self, roots: dict[str, str], side: str, ending: str, base: Base) -> dict[str, Any]:
+        if base.root is not None:
+            root = f"{side}-{ending}".rstrip("-")
+            roots[root] = str(base.root)
+            return {**base.backend, "root": root}
+        folder = self._made(f"{side}-credentials")
+        (folder / "username").write_text(base.user)
+        (folder / "password").write_text(base.password)
+        roots[f"{side}-credentials"] = str(folder)
+        return dict(base.backend)
 
     def start(self, worker: str, **params: Any) -> subprocess.Popen[str]:
         file = self._made("requests") / f"{worker}.json"
-        file.write_text(self.request(worker, **params).to_json())
-        argv = (sys.executable, "-m", f"project_migration.workers.mlflow.database.{worker}", "--request", str(file))
+        request = self.request(worker, **params)
+        file.write_text(request.to_json())
+        argv = (sys.executable, "-m", f"project_migration.workers.{request.worker}", "--request", str(file))
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
 
     def run(self, worker: str, **params: Any) -> Record:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.local.mlflow.conftest import Populated
 from tests.local.mlflow.running import Base, Case, copied, look
 
 ALL = {"select": {"experiments": {"include": ["*"], "lifecycle": "All"}}}
-
-
-@pytest.fixture(scope="session")
-def seen(populated: Populated, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What the client finds in the source; in a copy, as looking makes an experiment."""
-    return look(copied(populated.base, tmp_path_factory.mktemp("seen") / "mlflow.db"), populated.made)
 
 
 def _alike(found: dict[str, object], seen: dict[str, object]) -> None:

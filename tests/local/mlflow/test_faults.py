@@ -14,6 +14,7 @@ import pytest
 
 from tests.local.mlflow.conftest import Populated
 from tests.local.mlflow.running import Base, Case, copied, sqlite_base
+from tools import mlflow_servers
 from tools.postgres_servers import Server
 
 ALL = {"select": {"experiments": {"include": ["*"], "lifecycle": "All"}}}
@@ -57,6 +58,25 @@ def test_schemas_of_two_releases_are_both_named(case: Case) -> None:
     assert case.run("arrange").reason == "SchemaMismatch"
 
 
+def test_an_older_source_is_refused_with_the_command_that_helps_and_its_upgraded_copy_moves(
+    tmp_path: Path, case: Case
+) -> None:
+    old = sqlite_base(tmp_path / "old" / "mlflow.db")
+    (tmp_path / "old").mkdir()
+    mlflow_servers.initialise_at(old.uri, "0584bdc529eb")
+    old.run("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'from before', 'active')")
+    before = (tmp_path / "old" / "mlflow.db").read_bytes()
+    message = Case(tmp_path / "refused", old, case.target).problems()["SchemaMismatch"]
+    assert "0584bdc529eb (2.18 to 2.22)" in message
+    assert "dc11669786a5 (3.17)" in message
+    assert "`mlflow db upgrade DATABASE_URI` of MLflow 3.17" in message
+    assert (tmp_path / "old" / "mlflow.db").read_bytes() == before, "looking upgrades nothing"
+    copy = copied(old, tmp_path / "copy" / "mlflow.db")
+    mlflow_servers.upgrade(copy.uri)
+    Case(tmp_path / "moved", copy, case.target).migrate()
+    assert case.target.value("SELECT name FROM experiments WHERE experiment_id = 7") == "from before"
+
+
 def test_a_source_with_an_unknown_newer_schema_is_refused(tmp_path: Path, populated: Populated, case: Case) -> None:
     source = copied(populated.base, tmp_path / "newer" / "mlflow.db")
     source.run("UPDATE alembic_version SET version_num = 'feedfacecafe'")
@@ -77,10 +97,9 @@ def test_a_mysql_server_without_tls_is_refused_where_tls_is_asked_for(case: Case
     assert list(Case(case.directory / "tls", case.source, asked).problems()) == ["TLSFailed"]
 
 
-def test_users_and_permissions_are_refused_as_long_as_they_do_not_move(case: Case) -> None:
-    request = case.request("survey").params
-    target = {**request["target"], "auth": {"kind": "sqlite"}}
-    assert list(case.problems(target=target)) == ["NotSupportedYet"]
+def test_users_on_one_side_only_are_a_wrong_request(case: Case) -> None:
+    case.auth = (case.source, None)
+    assert case.run("survey").reason == "InvalidDocument"
 
 
 def test_a_new_round_loads_anew_what_the_proof_found_wrong(case: Case) -> None:
@@ -211,7 +230,7 @@ def test_memory_does_not_grow_with_the_number_of_metrics(
     tmp_path: Path, populated: Populated, new_sqlite: Base, postgres_target: Base, kind: str
 ) -> None:
     source = copied(populated.base, tmp_path / "many" / "mlflow.db")
-    many_metrics(source, 50, 8000)
+    many_metrics(source, 50, 5000)
     new = copied(new_sqlite, tmp_path / "target" / "mlflow.db")
     case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
     for name in ("arrange", "copy", "verify"):

@@ -149,6 +149,12 @@ def test_only_what_is_chosen_moves_to_a_server_behind_a_login(servers: Servers, 
     case.good("verify")
     found = servers.guarded.get("model-versions/get", name="fraud new", version="3")["model_version"]
     assert found["version"] == "3"
+    tags = {tag["key"]: tag["value"] for tag in found["tags"]}
+    assert (tags["project_migration.field.name"], tags["project_migration.field.version"]) == ("fraud", "3")
+    run = servers.guarded.get("runs/get", run_id=found["run_id"])["run"]
+    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    assert tags["project_migration.field.user_id"] == run["info"]["user_id"], "what a run was is in its tags"
+    assert tags["project_migration.field.start_time"] == str(run["info"]["start_time"])
     assert PASSWORD not in case.said
     for path in case.workspace.rglob("*"):
         assert not path.is_file() or PASSWORD.encode() not in path.read_bytes()

@@ -34,10 +34,12 @@ class Case:
     #: Of the target: ``sslmode`` and the like, and a CA's file.
     target_options: Mapping[str, Any] = field(default_factory=dict)
     authority: Path | None = None
+    #: Directories beside those of every case.
+    roots: Mapping[str, str] = field(default_factory=dict)
     said: str = ""
 
     def request(self, worker: str, step: str = "", **params: Any) -> Request:
-        roots = {"workspace": str(self._made("workspace"))}
+        roots = {"workspace": str(self._made("workspace")), **self.roots}
         named: dict[str, Any] = {}
         for side, (server, database) in (("source", self.source), ("target", self.target)):
             folder = self._made(f"{side}-credentials")

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from project_migration import workers
 from project_migration.backends.kubernetes import manifests
 from project_migration.backends.kubernetes.manifests import dry_run_pod, job, label_value, root_path
 from project_migration.engine.effects import EnsureClaim, HelperSpec, Mount, Rights, SecretMount
@@ -318,8 +320,10 @@ def test_a_helper_that_shares_a_workspace_with_privileged_ones_may_write_there_a
     assert {v["secret"]["defaultMode"] for v in spec["volumes"] if "secret" in v} == {0o440}
 
 
-@pytest.mark.parametrize("worker", ["postgres.copy.x", ".copy", "postgres.", "postgres..copy", "os/../x"])
-def test_a_program_is_named_by_one_word_or_two(worker: str) -> None:
+@pytest.mark.parametrize(
+    "worker", ["", ".copy", "postgres.", "postgres..copy", "os/../x", "copy-tree", "os; rm", "Copy"]
+)
+def test_what_is_no_name_of_a_program_is_none_in_a_pod(worker: str) -> None:
     with pytest.raises(ValueError, match="not a worker"):
         pod_spec(request=replace(a_helper().request, worker=worker))
 
@@ -332,3 +336,16 @@ def test_a_helper_has_the_image_of_the_client_tools_that_it_runs(major: int | No
     made = job(a_helper(client_major=major), a_migration(), settings)
     assert made["spec"]["template"]["spec"]["containers"][0]["image"] == image
     assert dry_run_pod(a_helper(client_major=major), a_migration(), settings)["spec"]["containers"][0]["image"] == image
+
+
+WORKERS = Path(workers.__file__).parent
+
+
+@pytest.mark.parametrize(
+    "program",
+    [path for path in WORKERS.rglob("*.py") if '__name__ == "__main__"' in path.read_text()],
+    ids=lambda path: str(path.relative_to(WORKERS)),
+)
+def test_every_program_of_a_helper_can_be_named_in_its_pod(program: Path) -> None:
+    name = ".".join(program.relative_to(WORKERS).with_suffix("").parts)
+    assert manifests.command(name) == ["python", "-m", f"project_migration.workers.{name}"]

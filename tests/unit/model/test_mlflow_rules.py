@@ -53,7 +53,7 @@ def test_two_servers_are_a_document_that_takes_everything_and_overwrites_nothing
         "Active",
     )
     assert mlflow.source.artifacts is not None
-    assert mlflow.source.artifacts.uri == "mlflow-artifacts:/"
+    assert mlflow.source.artifacts.root == "mlflow-artifacts:/"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_auto_takes_the_address_where_one_side_lacks_a_database() -> None:
         (a_document(mlflow={"via": "Api"}), "spec.mlflow.source.trackingUri: via Api needs the server's address"),
         (
             a_document({"backend": a_backend()}),
-            "spec.mlflow.source.artifacts: name the directory that holds the server's files, or set"
+            "spec.mlflow.source.artifacts: name the directory or bucket that holds the server's files, or set"
             " select.metadataOnly where both servers use one store",
         ),
         (
@@ -114,8 +114,16 @@ def test_auto_takes_the_address_where_one_side_lacks_a_database() -> None:
         ),
         (
             a_document(a_server(auth=a_backend("auth.old"))),
-            "spec.mlflow.source.auth: NotSupportedYet: users and permissions of the basic-auth app do not move in this"
-            " release",
+            "spec.mlflow.target.auth: users move from database to database: give auth on both sides, or on none",
+        ),
+        (
+            a_document(an_address(auth=a_backend("auth.old")), an_address("new")),
+            "spec.mlflow.source.auth: NotSupportedYet: users and permissions move via Database only, since no server"
+            " gives out passwords: leave auth out and make the users on the target, or give backend on both sides",
+        ),
+        (
+            a_document(a_server(auth=a_backend("auth.old")), a_server("new", auth=a_backend("db.old"))),
+            "spec.mlflow.target.auth: it is the source's own database (spec.mlflow.source.backend)",
         ),
         (
             a_document(transfer={"preCopy": 1}),
@@ -168,7 +176,83 @@ def test_a_database_may_lie_beside_its_servers_files() -> None:
 
 def test_only_the_secrets_that_helpers_will_read_are_wanted() -> None:
     both = {**a_server(), **an_address(credentialsRef={"name": "token"})}, {**a_server("new"), **an_address("new")}
-    by_database = {(use.name, use.key) for use in secrets(spec_of(a_document(*both)))}
+    by_database = {(use.name, use.key) for use in secrets(spec_of(a_document(*both, mlflow={"via": "Database"})))}
+    either_way = {(use.name, use.key) for use in secrets(spec_of(a_document(*both)))}
     by_address = {(use.name, use.key) for use in secrets(spec_of(a_document(*both, mlflow={"via": "Api"})))}
     assert by_database == {("login", "username"), ("login", "password")}
     assert by_address == {("token", "")}
+    assert either_way == by_database | by_address
+
+
+def test_the_targets_login_is_wanted_where_its_server_is_asked_once_it_is_back() -> None:
+    target = {**a_server("new"), **an_address("new", credentialsRef={"name": "token"})}
+    found = {(use.name, use.key) for use in secrets(spec_of(a_document(a_server(), target)))}
+    assert ("token", "") in found
+
+
+def a_bucket(name: str = "old", **more: Any) -> dict[str, Any]:
+    return {"s3": {"bucket": f"mlflow-{name}", "credentialsRef": {"name": "keys"}, **more}}
+
+
+def in_bucket(name: str = "old", **more: Any) -> dict[str, Any]:
+    return {"backend": a_backend(f"db.{name}"), "artifacts": a_bucket(name, **more)}
+
+
+def test_a_bucket_is_called_by_its_name_and_prefix_unless_the_document_says_otherwise() -> None:
+    mlflow = spec_of(a_document(in_bucket(prefix="team/files"), in_bucket("new", endpointUrl="https://s3.new"))).mlflow
+    assert mlflow is not None
+    assert mlflow.source.artifacts is not None
+    assert mlflow.target.artifacts is not None
+    assert (mlflow.source.artifacts.root, mlflow.target.artifacts.root) == (
+        "s3://mlflow-old/team/files",
+        "s3://mlflow-new",
+    )
+
+
+def test_the_keys_of_a_bucket_are_asked_for_and_no_volume_is() -> None:
+    spec = spec_of(a_document(in_bucket(caRef={"name": "ca"}), in_bucket("new")))
+    assert list(volumes(spec)) == []
+    asked = [(mention.field, mention.key) for mention in secrets(spec) if ".s3." in mention.field]
+    assert asked == [
+        ("spec.mlflow.source.artifacts.s3.credentialsRef.name", "accessKey"),
+        ("spec.mlflow.source.artifacts.s3.credentialsRef.name", "secretKey"),
+        ("spec.mlflow.source.artifacts.s3.caRef.name", "ca.crt"),
+        ("spec.mlflow.target.artifacts.s3.credentialsRef.name", "accessKey"),
+        ("spec.mlflow.target.artifacts.s3.credentialsRef.name", "secretKey"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "words"),
+    [
+        (a_document(in_bucket(endpointUrl=f"https://me:{SECRET}@s3")), ".source.artifacts.s3.endpointUrl", "no user"),
+        (a_document(in_bucket(prefix="a/../b")), ".source.artifacts.s3.prefix", "no '..'"),
+        (a_document(in_bucket(), in_bucket(prefix="inner")), ".target.artifacts", "one inside the other"),
+        (
+            a_document(target=in_bucket("new"), mlflow={"onConflict": "Update"}),
+            ".onConflict",
+            "cannot be put back",
+        ),
+        (
+            a_document(target={"backend": a_backend("db.new"), "artifacts": {"uri": "gs://b/x"}}),
+            ".target.artifacts",
+            "NotSupportedYet: files of a store of scheme gs",
+        ),
+    ],
+    ids=["password", "prefix", "inside", "update", "gs"],
+)
+def test_a_wrong_bucket_is_refused_by_its_field(document: Any, field: str, words: str) -> None:
+    if document["spec"]["mlflow"]["target"].get("artifacts", {}).get("s3", {}).get("prefix") == "inner":
+        document["spec"]["mlflow"]["target"]["artifacts"]["s3"]["bucket"] = "mlflow-old"
+    found = refused(document)
+    assert any(problem.startswith(f"spec.mlflow{field}") and words in problem for problem in found), found
+    assert SECRET not in "".join(found)
+
+
+def test_azure_s_container_before_the_account_is_no_password() -> None:
+    uri = "abfss://files@account.dfs.core.windows.net/mlflow"
+    side = {"backend": a_backend("db.new"), "artifacts": {"uri": uri}}
+    mlflow = spec_of(a_document(target=side, mlflow={"select": {"metadataOnly": True}})).mlflow
+    assert mlflow is not None
+    assert mlflow.target.artifacts is not None
+    assert mlflow.target.artifacts.root == uri

@@ -13,7 +13,7 @@ from project_migration.model.errors import Reason
 from project_migration.model.mlflow import ARTIFACTS, TRACKING
 from project_migration.model.records import Outcome, Record
 from project_migration.platforms.mlflow.platform import MlflowPlatform
-from tests.unit.model.test_mlflow_rules import a_document, a_server, an_address, spec_of
+from tests.unit.model.test_mlflow_rules import a_backend, a_document, a_server, an_address, in_bucket, spec_of
 
 PLACE = Volume(claim_name="backup", sub_path="tracking-1/tracking")
 KEYS = (("username", "username"), ("password", "password"))
@@ -168,3 +168,58 @@ def test_a_dump_of_rows_needs_client_tools_and_nothing_else_does() -> None:
     [look] = platform.tool_looks(spec_of(a_document()), found)
     assert (look.name, look.worker, look.client_major) == ("client-tools-18", "postgres.client_tools", 18)
     assert platform.tool_looks(spec_of(a_document()), {TRACKING: {}}) == ()
+
+
+def test_a_target_that_could_not_be_looked_into_is_not_called_in_use() -> None:
+    spec = spec_of(a_document())
+    problem = {"reason": "NotMlflow", "message": "target: there is no file mlflow.db", "passing": False}
+    facts = {"target": {"reachable": False}, "problems": {"found": [problem], "count": 1}}
+    record = Record("sha256:1", Outcome.SUCCEEDED, counts={"targetEmpty": 0}, facts=facts)
+    [failure] = MlflowPlatform().judge_survey(spec, TRACKING, record, written=False)
+    assert failure.reason is Reason.NOT_MLFLOW
+
+
+def test_a_bucket_is_only_added_to_and_what_was_added_is_taken_away() -> None:
+    platform, spec = MlflowPlatform(), spec_of(a_document(target=in_bucket("new", endpointUrl="https://S3.new/")))
+    assert platform.adds_only(spec) == frozenset({ARTIFACTS})
+    assert "s3/https://s3.new/mlflow-new" in platform.servers(spec)
+    [copied] = [work for work in platform.copies(spec, share=1, empty=frozenset()) if work.name == ARTIFACTS]
+    assert (copied.worker, copied.network, copied.params["replace"]) == ("mlflow.buckets.copy", True, False)
+    assert [mount.root for mount in copied.mounts] == ["source"]
+    assert copied.secrets == (
+        SecretMount("target-store-credentials", "keys", (("accessKey", "accessKey"), ("secretKey", "secretKey"))),
+    )
+    assert "keys" not in json.dumps(dict(copied.params)), "a request names no Secret"
+    backing = Backing(ARTIFACTS, None)
+    assert workers(platform.restores(spec, [backing])) == [(ARTIFACTS, "mlflow.buckets.clear")]
+    [proof] = platform.restore_proofs(spec, [backing])
+    assert proof.params["look"]
+
+
+def test_a_directory_that_is_filled_from_a_bucket_is_kept_like_any_other() -> None:
+    platform, spec = MlflowPlatform(), spec_of(a_document(in_bucket()))
+    assert platform.adds_only(spec) == frozenset()
+    assert [(use.unit, use.side) for use in platform.uses(spec)] == [(ARTIFACTS, Side.TARGET)]
+    assert workers(platform.backups(spec, [Backing(ARTIFACTS, PLACE)])) == [(ARTIFACTS, "copy_tree")]
+    assert workers(platform.restores(spec, [Backing(ARTIFACTS, None)])) == [(ARTIFACTS, "clear_tree")]
+    [copied] = [work for work in platform.copies(spec, share=1, empty=frozenset()) if work.name == ARTIFACTS]
+    assert copied.owners, "files from a bucket get an owner on the target"
+
+
+def test_users_in_a_database_of_their_own_are_taken_back_beside_a_restore_and_with_the_rows_otherwise() -> None:
+    own = a_document(a_server(auth=a_backend("auth.old")), a_server("new", auth=a_backend("auth.new")))
+    one = a_document(a_server(auth=a_backend("db.old")), a_server("new", auth=a_backend("db.new")))
+    platform = MlflowPlatform()
+    kept, empty = Backing(TRACKING, PLACE), Backing(TRACKING, None)
+    assert ("users", "mlflow.users.clear") in workers(platform.restores(spec_of(own), [kept]))
+    assert "users" not in dict(workers(platform.restores(spec_of(own), [empty])))
+    assert "users" not in dict(workers(platform.restores(spec_of(one), [kept])))
+    assert len(platform.servers(spec_of(own))) == 2
+    assert len(platform.servers(spec_of(one))) == 1, "one database, one lock"
+    [rows, _] = platform.copies(spec_of(own), share=1, empty=frozenset())
+    assert [mount.root for mount in rows.secrets] == [
+        "source-credentials",
+        "source-auth-credentials",
+        "target-credentials",
+        "target-auth-credentials",
+    ]

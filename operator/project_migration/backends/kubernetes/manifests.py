@@ -66,7 +66,7 @@ UNDISTURBED = {
 #: Our image is one for Linux; what the document says comes on top.
 LINUX = {"kubernetes.io/os": "linux"}
 
-_WORKER = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")
+_WORKER = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
 _ROOT = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _LABEL = re.compile(r"^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$")
 

@@ -37,7 +37,7 @@ class Observation:
 
     def world(self, migration: Migration, questions: Questions) -> World:
         namespace, uid = migration.key.namespace, migration.uid
-        everything = bool(questions.claims or questions.workloads)
+        everything = bool(questions.claims or questions.workloads or questions.hosts)
         seen: list[NamespacePods] = []
 
         def helper_pods() -> Sequence[Json]:
@@ -60,6 +60,7 @@ class Observation:
             denied=self._refusals.of(uid),
             clock_skew=self._client.clock_skew,
             client_images=frozenset(self._settings.helper_postgres_images),
+            callers={host: pods.callers(host, namespace, uid) for host in questions.hosts},
             queue=self._queue.facts(uid) if questions.queue else None,
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
         )

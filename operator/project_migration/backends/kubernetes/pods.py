@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from project_migration.backends.kubernetes.callers import names_server
 from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.resources import (
     JOBS,
@@ -105,6 +106,10 @@ class NamespacePods:
 
     def mounters(self, claim: str, migration_uid: str) -> tuple[PodFacts, ...]:
         return tuple(self._facts(pod, migration_uid) for pod in self.active if claim in claims_of(pod))
+
+    def callers(self, host: str, namespace: str, migration_uid: str) -> tuple[PodFacts, ...]:
+        named = (pod for pod in self.active if names_server(pod, host, namespace))
+        return tuple(self._facts(pod, migration_uid) for pod in named)
 
     def of_workload(self, ref: WorkloadRef) -> tuple[str, ...]:
         return tuple(sorted(name_of(pod) for pod in self.active if describe(self.top_owner(pod))[0] == ref))

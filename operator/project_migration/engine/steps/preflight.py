@@ -59,6 +59,7 @@ class Preflight:
             workloads=frozenset(WorkloadRef(w.kind, w.name) for w in view.spec.quiesce.workloads),
             namespace=True,
             dry_run=() if _begun(view, self.id) else (partial(self._to_offer, view),),
+            hosts=frozenset(host for _, host in platform_of(view).hosts(view.spec)),
             other_namespaces=frozenset(use.volume.namespace for use in uses if use.volume.namespace) - {own},
         )
 
@@ -98,12 +99,24 @@ class Preflight:
         if _carried_out_before(context, outcome.units):
             return Outcome.already(_without_faults(status, step), ALREADY_HERE, outcome.effects)
         if outcome.failed:
+            way = platform_of(context).other_way(context.spec, {unit.name: unit.reason for unit in outcome.failed})
+            if way:
+                return self._otherwise(context, way, step, outcome)
             return Outcome.fail(status, _together(outcome.failed), outcome.effects)
         looks = [work for work in _tool_looks(context, step) if step.unit(work.name) is None]
         if looks:
             step = step.model_copy(update={"units": (*step.units, *first_units(context, looks))})
             return Outcome.wait(with_step(status, step), "looking for client tools", outcome.effects, again_in=0.0)
         return Outcome.done(status, "everything is in order", outcome.effects)
+
+    def _otherwise(self, context: Context, way: str, step: StepStatus, outcome: UnitsOutcome) -> Outcome:
+        """Looks anew at what the other way needs, once the helpers of the first are gone."""
+        if any(unit.helper in context.world.helpers for unit in outcome.units):
+            message = "waiting until the first helpers are gone"
+            return Outcome.wait(context.status, message, outcome.effects, again_in=context.pace.wait)
+        reason = f"the migration goes via {way}, since {_together(outcome.failed).message}"[:2000]
+        chosen = context.status.model_copy(update={"way": way, "way_reason": reason})
+        return Outcome.wait(with_step(chosen, step.model_copy(update={"units": ()})), reason, again_in=0.0)
 
     def _workspace(self, context: Context) -> Outcome | None:
         """Has the workspace claim noted, and made when the document asks for that."""

@@ -35,7 +35,7 @@ class Arrange:
         works = platform_of(context).arrangements(context.spec)
         if not works:
             return Outcome.done(context.status, "nothing has to be arranged")
-        return _run(context, context.step(self.id), works)
+        return run_step(context, context.step(self.id), works)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Copy:
         share = min(len(step.units) or 1, context.pace.parallel_helpers)
         works = platform_of(context).copies(context.spec, share=share, empty=empty)
         works = tuple(_marked(context, follow_warm(context, work)) for work in works)
-        return _run(context, step, tuple(_with_totals(context, work) for work in works))
+        return run_step(context, step, tuple(_with_totals(context, work) for work in works))
 
 
 def _marked(context: Context, work: UnitWork) -> UnitWork:
@@ -96,7 +96,7 @@ class Verify:
     def advance(self, context: Context) -> Outcome:
         step = context.step(self.id)
         works = platform_of(context).verifications(context.spec)
-        outcome = _run(context, step, tuple(follow_warm(context, work) for work in works))
+        outcome = run_step(context, step, tuple(follow_warm(context, work) for work in works))
         if outcome.verdict.name != "DONE":
             return outcome
         result = _result(outcome.status)
@@ -109,7 +109,8 @@ def _questions(view: View) -> Questions:
     return Questions(claims=keys, namespace=True)
 
 
-def _run(context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:
+def run_step(context: Context, step: StepStatus, works: tuple[UnitWork, ...]) -> Outcome:
+    """One pass over a step whose units are these; one that failed fails the step."""
     if not step.units:
         begun = step.model_copy(update={"units": first_units(context, works)})
         return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)

@@ -9,10 +9,19 @@ from datetime import datetime
 from project_migration.engine import retention
 from project_migration.engine.clock import moment
 from project_migration.engine.itinerary import end_of
+from project_migration.engine.steps.ask_server import ASK_SERVER
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import Mode, Side
-from project_migration.model.status import State, Status, StepStatus, UnitStatus, WorkloadState, WorkloadStatus
+from project_migration.model.document import Mode, Side, along
+from project_migration.model.status import (
+    ComparedStatus,
+    State,
+    Status,
+    StepStatus,
+    UnitStatus,
+    WorkloadState,
+    WorkloadStatus,
+)
 from project_migration.observing.report.moved import Moved, moved
 
 #: Kinds of objects, as the copy and the survey count them.
@@ -105,6 +114,10 @@ class Pair:
     message: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    compared: tuple[ComparedStatus, ...] = ()
+    """What the proof compared by table or kind, in the order of names but for those that differ."""
+    asked: tuple[ComparedStatus, ...] = ()
+    """What the target's own server gave of that, once it was back."""
 
     @property
     def rate(self) -> float | None:
@@ -238,7 +251,7 @@ def _pairs(migration: Migration) -> Iterator[Pair]:
     if document is None:
         return
     steps = {step.id: step for step in migration.status.steps}
-    for unit in moved(document.spec):
+    for unit in moved(along(document.spec, migration.status.way)):
         found = {name: left for name, step in steps.items() if (left := step.unit(unit.name)) is not None}
         yield _pair(unit, found)
 
@@ -246,8 +259,9 @@ def _pairs(migration: Migration) -> Iterator[Pair]:
 def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
     """From what its units left: the copy's counts where there are any, else what the survey counted."""
     copied, proved, surveyed = units.get("copy"), units.get("verify"), units.get("preflight")
+    asked = units.get(ASK_SERVER)
     counts = next((u.counts for u in (copied, surveyed) if u and u.counts), {})
-    latest = proved or copied or surveyed
+    latest = asked or proved or copied or surveyed
     lane_start = _moment(copied.running_at) if copied else None
     lane_end = _moment(copied.finished_at) if copied else None
     return Pair(
@@ -261,11 +275,13 @@ def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
         bytes_copied=counts.get("bytesCopied", counts.get("bytes", 0)),
         kinds=tuple((kind, counts[kind]) for kind in KINDS if counts.get(kind)),
         deeds=tuple((DEEDS[deed], counts[deed]) for deed in DEEDS if counts.get(deed)),
-        left_out=tuple(_left_out(unit for unit in (surveyed, copied, proved) if unit)),
+        left_out=tuple(_left_out(unit for unit in (surveyed, copied, proved, asked) if unit)),
         digest=proved.digest if proved else "",
-        message=next((u.message for u in (proved, copied, surveyed) if u and u.state is State.FAILED), ""),
+        message=next((u.message for u in (asked, proved, copied, surveyed) if u and u.state is State.FAILED), ""),
         include=pair.include,
         exclude=pair.exclude,
+        compared=proved.compared if proved else (),
+        asked=asked.compared if asked else (),
     )
 
 

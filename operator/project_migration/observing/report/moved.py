@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from project_migration.model.document import Spec, Volumes
-from project_migration.model.endpoints import DatabaseEndpoint, Volume
-from project_migration.model.mlflow import ARTIFACTS, TRACKING, Backend, Mlflow, Server
+from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, Volume
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Artifacts, Backend, Mlflow, Server
 
 
 class Moved(NamedTuple):
@@ -33,7 +33,7 @@ def _volumes(volumes: Volumes) -> Iterator[Moved]:
     for database in volumes.databases:
         yield Moved(
             database.name,
-            database_words(database.source),
+            source_words(database.source),
             database_words(database.target),
             (*database.schemas.include, *database.tables.include),
             (*database.schemas.exclude, *database.tables.exclude, *database.exclude_table_data),
@@ -47,7 +47,7 @@ def _mlflow(mlflow: Mlflow) -> Iterator[Moved]:
     yield Moved(TRACKING, source, target, chosen, without)
     files = (mlflow.source.artifacts, mlflow.target.artifacts)
     if mlflow.by_database and not mlflow.select.metadata_only and files[0] is not None and files[1] is not None:
-        yield Moved(ARTIFACTS, place_words(files[0]), place_words(files[1]))
+        yield Moved(ARTIFACTS, _files(files[0]), _files(files[1]))
 
 
 def _server(server: Server, mlflow: Mlflow) -> str:
@@ -65,10 +65,23 @@ def _backend(backend: Backend) -> str:
     return f"{server.host}:{server.port}/{server.database}" if server is not None else ""
 
 
+def _files(artifacts: Artifacts) -> str:
+    if artifacts.s3 is None:
+        return place_words(artifacts)
+    store = artifacts.s3
+    return f"s3 {store.bucket}/{store.folder}".rstrip("/") + (f" at {store.endpoint_url}" if store.endpoint_url else "")
+
+
 def place_words(volume: Volume) -> str:
     """``claim data-old, models/`` or ``/srv/old``."""
     root = f"claim {volume.claim_name}" if volume.claim_name else str(volume.path)
     return f"{root}, {volume.sub_path}" if volume.sub_path else root
+
+
+def source_words(source: DatabaseSource) -> str:
+    if source.dump is not None:
+        return f"dump in {place_words(source.dump)}"
+    return database_words(source.endpoint) if source.endpoint is not None else ""
 
 
 def database_words(endpoint: DatabaseEndpoint) -> str:

@@ -55,6 +55,18 @@ class Manifests(Part):
     target: str
 
 
+class Compared(Part):
+    """One table, or one kind of objects: how many there should be and are, and the digest over each side's content.
+    What was only counted has no digests."""
+
+    name: str
+    source: int
+    target: int
+    source_digest: Digest = ""
+    target_digest: Digest = ""
+    same: bool
+
+
 class Verified(Part):
     """The proof of one unit. Both sides have this digest, or it was not proved."""
 
@@ -63,6 +75,10 @@ class Verified(Part):
     """Checksum: every file was read; Metadata: all but contents was compared; Rows: of a database."""
     digest: Digest
     counts: dict[str, int] = {}
+    compared: tuple[Compared, ...] = ()
+    """By table or kind of objects, where the proof knows such."""
+    asked: tuple[Compared, ...] = ()
+    """What the target's own server gave of that, once it was back."""
     manifests: Manifests
 
 
@@ -226,7 +242,18 @@ def _verified(told: Account, pair: Pair, proved: UnitStatus | None) -> Verified 
     method = "Rows" if pair.rows is not None else str(document.spec.transfer.verify) if document else ""
     lists = Manifests(**{root: proved_manifest("verify", pair.name, root) for root in ("source", "target")})
     at = proved.finished_at or ""
-    return Verified(at=at, method=method, digest=proved.digest, counts=proved.counts, manifests=lists)
+    compared, asked = (
+        tuple(Compared(**one.model_dump(), same=one.same) for one in found) for found in (pair.compared, pair.asked)
+    )
+    return Verified(
+        at=at,
+        method=method,
+        digest=proved.digest,
+        counts=proved.counts,
+        compared=compared,
+        asked=asked,
+        manifests=lists,
+    )
 
 
 def _backup(migration: Migration) -> Backup | None:

@@ -19,6 +19,9 @@ ENDINGS = {
     End.UNDONE: "was taken back: the target is as it was before.",
 }
 
+#: Tables or kinds of objects that a sentence names.
+MOST_KINDS = 12
+
 
 def headline(told: Account) -> str:
     """One sentence: how it stands."""
@@ -61,6 +64,19 @@ def left_out_sentence(found: Named) -> str:
     """``2 skipped (of a kind that cannot be moved): run.sock, queue``"""
     names = ", ".join(found.names[:5]) + (", …" if found.count > len(found.names[:5]) else "")
     return f"{found.count:,} {found.meaning}" + (f": {names}" if found.names else "")
+
+
+def compared_sentences(pair: Pair) -> Iterator[str]:
+    """``the same on both sides: 5 experiments, 7 runs``, and each table or kind of which that cannot be said."""
+    for found, where in ((pair.compared, "on both sides"), (pair.asked, "when the target's own server was asked")):
+        same = [f"{one.source:,} {one.name}" for one in found if one.same]
+        if same:
+            more = f" and {len(same) - MOST_KINDS} more kinds" if len(same) > MOST_KINDS else ""
+            yield f"{pair.name}: the same {where}: {', '.join(same[:MOST_KINDS])}{more}"
+        for one in found:
+            if not one.same:
+                how = "with other content" if one.source == one.target else f"{one.target:,} of {one.source:,}"
+                yield f"{pair.name}: {one.name} differ {where}: {how}"
 
 
 def workload_words(workload: WorkloadStatus) -> str:
@@ -144,9 +160,12 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
     if told.end in (End.FAILED, End.CANCELLED):
         yield from (line for line in told.status.failure.splitlines() if line.strip())
         yield target_sentence(told)
+        for pair in told.pairs:
+            yield from compared_sentences(pair)
     elif told.end is End.SUCCEEDED:
         for pair in told.pairs:
             yield f"{pair.name}: {pair_sentence(pair)}"
+            yield from compared_sentences(pair)
         if told.status.result is not None:
             yield f"Proof: {told.status.result.digest}"
     elif told.end is End.ALREADY_MIGRATED:

@@ -5,17 +5,20 @@ What is added carries this migration's mark, so that it can be told apart, found
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import UnitWork, VolumeUse
 from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure, Reason
-from project_migration.model.mlflow import TRACKING, Server
+from project_migration.model.mlflow import ARTIFACTS, TRACKING, Server
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
 from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
 from project_migration.platforms.volumes import databases
+
+#: How long one attempt waits for a server that has just been started; others follow, as retries says.
+WAIT_SECONDS = 30
 
 
 def uses(spec: Spec) -> Iterator[VolumeUse]:
@@ -38,14 +41,45 @@ def verification(spec: Spec) -> UnitWork:
     return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
 
 
-def clearing(spec: Spec) -> UnitWork:
-    """Takes away what carries this migration's mark, and nothing else."""
+def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+    """A server says which document was carried out there. An archive says nothing: it is refused unless it is empty."""
+    if mlflow_of(spec).target.archive is not None:
+        return ()
+    return (clearing(spec, databases.Clearing.NOTE, arrived),)
+
+
+def server_look(spec: Spec, *, files_move: bool) -> UnitWork:
+    """Of the target alone, for what the proof of its database left in the workspace."""
+    server = mlflow_of(spec).target
+    return UnitWork(
+        TRACKING,
+        "mlflow.api.ask",
+        (),
+        {
+            "target": _server(Side.TARGET, server),
+            "workers": spec.transfer.workers,
+            "waitSeconds": WAIT_SECONDS,
+            "artifacts": ARTIFACTS if files_move else None,
+        },
+        _secrets(Side.TARGET, server),
+        network=True,
+    )
+
+
+def clearing(
+    spec: Spec, what: databases.Clearing = databases.Clearing.EVERYTHING, arrived: Sequence[str] = ()
+) -> UnitWork:
+    """Takes away what carries this migration's mark, and nothing else; or leaves the word of what was carried out."""
     server = mlflow_of(spec).target
     return UnitWork(
         TRACKING,
         "mlflow.api.clear",
         tuple(_mounts(Side.TARGET, server, write=True)),
-        {"target": _server(Side.TARGET, server), "what": str(databases.Clearing.EVERYTHING)},
+        {
+            "target": _server(Side.TARGET, server),
+            "what": str(what),
+            **({"arrived": list(arrived)} if arrived else {}),
+        },
         _secrets(Side.TARGET, server),
         network=True,
     )

@@ -3,7 +3,7 @@ another id on the target, whose directories get it too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,18 +13,21 @@ from project_migration.model.document import Spec, VolumePair
 from project_migration.model.endpoints import TargetVolume, Volume
 from project_migration.model.mlflow import ARTIFACTS, Artifacts, SqliteFile
 from project_migration.model.quantities import parse_bytes
+from project_migration.model.records import proved_manifest
 from project_migration.platforms.mlflow.requests import mlflow_of
 from project_migration.platforms.mlflow.rows import BESIDE
 
 
 def pairs(spec: Spec) -> tuple[VolumePair, ...]:
-    """The one pair, or none where both servers use one store."""
+    """The one pair, or none where both servers use one store, or one has its files in a bucket."""
     mlflow = mlflow_of(spec)
     source, target = mlflow.source.artifacts, mlflow.target.artifacts
     if mlflow.select.metadata_only or source is None or target is None:
         return ()
-    goes_to = TargetVolume(**_plain(target).model_dump())
-    pair = VolumePair(name=ARTIFACTS, source=_plain(source), target=goes_to, exclude=tuple(_databases(spec)))
+    if not source.is_directory or not target.is_directory:
+        return ()
+    goes_to = TargetVolume(**plain(target).model_dump())
+    pair = VolumePair(name=ARTIFACTS, source=plain(source), target=goes_to, exclude=tuple(databases_among(spec)))
     return (pair,)
 
 
@@ -66,6 +69,25 @@ def verifications(spec: Spec) -> tuple[UnitWork, ...]:
     )
 
 
+def checks(spec: Spec, digests: Mapping[str, str]) -> tuple[UnitWork, ...]:
+    """Of the target alone, against what the verification wrote down."""
+    return tuple(
+        UnitWork(
+            pair.name,
+            "mlflow.artifacts.check",
+            (Mount("target", pair.target, read_only=True),),
+            {
+                **common(spec, pair),
+                "workers": spec.transfer.workers,
+                "verify": str(spec.transfer.verify),
+                "against": {"manifest": proved_manifest("verify", pair.name, "target"), "digest": digest},
+            },
+        )
+        for pair in pairs(spec)
+        if (digest := digests.get(pair.name))
+    )
+
+
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:
     return tuple(
         # mounted as the copy will have it, since a read-only mount says nothing of whether it could be written
@@ -90,11 +112,11 @@ def common(spec: Spec, pair: VolumePair) -> dict[str, Any]:
     }
 
 
-def _plain(artifacts: Artifacts) -> Volume:
-    return Volume(**artifacts.model_dump(exclude={"uri"}))
+def plain(artifacts: Artifacts) -> Volume:
+    return Volume(**artifacts.model_dump(exclude={"uri", "s3"}))
 
 
-def _databases(spec: Spec) -> Iterator[str]:
+def databases_among(spec: Spec) -> Iterator[str]:
     """SQLite files that lie among the files of their server: rows are not moved as files."""
     mlflow = mlflow_of(spec)
     found = set()

@@ -12,13 +12,17 @@ from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import Backing, UnitWork, VolumeUse
 from project_migration.model.database_rules import place_of
 from project_migration.model.document import Database, Side, Spec
-from project_migration.model.endpoints import DatabaseEndpoint, SecretRef, Volume
+from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
+from project_migration.model.mlflow_rules import same_database
 from project_migration.model.quantities import parse_bytes
-from project_migration.model.records import Record
+from project_migration.model.records import Record, proved_manifest
 from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
 from project_migration.platforms.volumes import databases, keeping
+
+#: What the unit is called that takes users back.
+USERS = "users"
 
 #: What SQLite keeps beside a database while it is open, or after a crash (https://www.sqlite.org/tempfiles.html).
 BESIDE = ("", "-wal", "-shm", "-journal")
@@ -34,10 +38,19 @@ def uses(spec: Spec) -> Iterator[VolumeUse]:
 def targets(spec: Spec) -> Iterator[str]:
     """``postgres/db.new:5432/mlflow`` or ``mysql/…``: as other platforms call the same database."""
     server = mlflow_of(spec).target
-    for backend in (server.backend, server.auth):
+    together = server.auth is not None and server.backend is not None and same_database(server.auth, server.backend)
+    for backend in (server.backend, None if together else server.auth):
         database = (backend.postgres or backend.mysql) if backend is not None else None
         if backend is not None and database is not None:
             yield f"{backend.kind}/{place_of(database.host, database.port, database.database)}"
+
+
+def hosts(spec: Spec) -> Iterator[tuple[Side, str]]:
+    for side, server in _sides(spec):
+        for backend in (server.backend, server.auth):
+            database = (backend.postgres or backend.mysql) if backend is not None else None
+            if database is not None:
+                yield side, database.host
 
 
 def survey(spec: Spec) -> UnitWork:
@@ -55,24 +68,31 @@ def copy(spec: Spec, *, share: int) -> UnitWork:
 
 
 def verification(spec: Spec) -> UnitWork:
-    return _both(spec, "verify", {**choices(spec), "workers": spec.transfer.workers}, write=False)
+    params = {**choices(spec), "workers": spec.transfer.workers, "forServer": is_asked_for(spec)}
+    return _both(spec, "verify", params, write=False)
 
 
-def clearing(spec: Spec, what: databases.Clearing) -> UnitWork:
-    server = mlflow_of(spec).target
-    return UnitWork(
-        TRACKING,
-        "mlflow.database.clear",
-        tuple(_mounts(Side.TARGET, server, write=True)),
-        {"target": _server(Side.TARGET, server), "what": str(what)},
-        tuple(_secrets(Side.TARGET, server)),
-        network=_has_server((server,)),
-    )
+def is_asked_for(spec: Spec) -> bool:
+    """Whether the target's server has an address at which it can be asked for what arrived."""
+    return mlflow_of(spec).target.tracking_uri is not None
+
+
+def check(spec: Spec, digest: str) -> UnitWork:
+    """Of the target alone, against what the verification wrote down."""
+    against = {"manifest": proved_manifest("verify", TRACKING, "target"), "digest": digest}
+    return _target_only(spec, "check", {"against": against}, write=False)
+
+
+def clearing(spec: Spec, what: databases.Clearing, arrived: Sequence[str] = ()) -> UnitWork:
+    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
+    return _target_only(spec, "clear", params, write=True)
 
 
 def judge(spec: Spec, record: Record, *, written: bool, client_images: frozenset[int]) -> tuple[Failure, ...]:
     found = databases.judge(TRACKING, record, client_images)
-    in_use = record.succeeded and not record.counts.get("targetEmpty", 0) and not written
+    target = record.facts.get("target", {"empty": None})
+    looked_into = record.succeeded and "empty" in target  # what stands against it before hides what it holds
+    in_use = looked_into and not record.counts.get("targetEmpty", 0) and not written
     if in_use and spec.backup is None:
         words = (
             f"{TRACKING}: the target holds experiments or models already: name spec.backup, which keeps what is there"
@@ -115,8 +135,27 @@ def restore(spec: Spec, backing: Backing) -> UnitWork:
     return UnitWork(TRACKING, "copy_tree", _from_to(backing.place, target.sqlite, write=True), params)
 
 
+def users_restore(spec: Spec, backing: Backing) -> UnitWork | None:
+    """Where rows come back from a backup that holds no users: they lie in a database of their own."""
+    server = mlflow_of(spec).target
+    target = _target(spec)
+    if server.auth is None or backing.place is None or target.mysql is not None or same_database(server.auth, target):
+        return None
+    return UnitWork(
+        USERS,
+        "mlflow.users.clear",
+        tuple(_mounts(Side.TARGET, server, write=True)),
+        {"target": _server(Side.TARGET, server)},
+        tuple(_secrets(Side.TARGET, server)),
+        network=_has_server((server,)),
+    )
+
+
 def restore_proof(spec: Spec, backing: Backing) -> UnitWork | None:
     target = _target(spec)
+    if backing.place is not None and target.postgres is not None:
+        # the restore has proved itself; what is left is its note
+        return databases.clear_of(_as_database(spec), databases.Clearing.NOTE)
     if backing.place is None or target.sqlite is None:
         return None
     return _compared(spec, target.sqlite, backing.place, target.sqlite)
@@ -151,6 +190,18 @@ def _both(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
     )
 
 
+def _target_only(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
+    server = mlflow_of(spec).target
+    return UnitWork(
+        TRACKING,
+        f"mlflow.database.{program}",
+        tuple(_mounts(Side.TARGET, server, write=write)),
+        {"target": _server(Side.TARGET, server), **params},
+        tuple(_secrets(Side.TARGET, server)),
+        network=_has_server((server,)),
+    )
+
+
 def _mounts(side: Side, server: Server, *, write: bool) -> Iterator[Mount]:
     for name, backend in (("backend", server.backend), ("auth", server.auth)):
         if backend is not None and backend.sqlite is not None:
@@ -171,7 +222,7 @@ def _server(side: Side, server: Server) -> Params:
     return {
         "backend": _backend(f"{name}-backend", server.backend),
         "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
-        "artifacts": server.artifacts.uri if server.artifacts is not None else None,
+        "artifacts": server.artifacts.root if server.artifacts is not None else None,
     }
 
 
@@ -206,7 +257,8 @@ def _as_database(spec: Spec) -> Database:
         ca_ref=target.ca_ref,
         insecure_skip_verify=target.insecure_skip_verify,
     )
-    return Database(name=TRACKING, source=endpoint, target=endpoint, replace=True)
+    source = DatabaseSource(postgres=endpoint.postgres, credentials_ref=endpoint.credentials_ref)
+    return Database(name=TRACKING, source=source, target=endpoint, replace=True)
 
 
 def _compared(spec: Spec, file: SqliteFile, one: Volume, other: Volume) -> UnitWork:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
-from project_migration.engine.platform import CLIENT_TOOLS_UNIT, TARGET_MAJOR, Backing, UnitWork
+from project_migration.engine.platform import CLIENT_TOOLS_UNIT, TARGET_MAJOR, Backing, UnitWork, VolumeUse
 from project_migration.model.database_rules import database_place
 from project_migration.model.document import Database, NameFilter, Side, Spec
 from project_migration.model.endpoints import DatabaseEndpoint, Volume
@@ -48,14 +48,30 @@ def targets(spec: Spec) -> tuple[str, ...]:
     return tuple(f"postgres/{database_place(database.target)}" for database in of(spec))
 
 
+def hosts(spec: Spec) -> tuple[tuple[Side, str], ...]:
+    found = (
+        (side, endpoint.postgres.host)
+        for database in of(spec)
+        for side, endpoint in ((Side.SOURCE, database.source.endpoint), (Side.TARGET, database.target))
+        if endpoint is not None
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def uses(spec: Spec) -> tuple[VolumeUse, ...]:
+    """The dumps that are read in place of servers."""
+    dumps = ((database.name, database.source.dump) for database in of(spec))
+    return tuple(VolumeUse(name, Side.SOURCE, dump) for name, dump in dumps if dump is not None)
+
+
 def surveys(spec: Spec) -> tuple[UnitWork, ...]:
-    return tuple(_both_sides(database, "survey", _choices(database)) for database in of(spec))
+    return tuple(_from_source(database, "survey", _choices(database)) for database in of(spec))
 
 
 def copies(spec: Spec, *, bandwidth: int | None, empty: frozenset[str]) -> tuple[UnitWork, ...]:
     """``bandwidth``: bytes a second for each. ``empty``: those that were proved empty, in which nothing is replaced."""
     return tuple(
-        _both_sides(
+        _from_source(
             database,
             "copy",
             {
@@ -71,7 +87,7 @@ def copies(spec: Spec, *, bandwidth: int | None, empty: frozenset[str]) -> tuple
 
 def verifications(spec: Spec) -> tuple[UnitWork, ...]:
     return tuple(
-        _both_sides(database, "verify", {**_choices(database), "workers": spec.transfer.workers})
+        _from_source(database, "verify", {**_choices(database), "workers": spec.transfer.workers})
         for database in of(spec)
     )
 
@@ -170,8 +186,11 @@ def after_restores(spec: Spec, backings: Sequence[Backing]) -> tuple[UnitWork, .
 
 
 def clears(spec: Spec, what: Clearing, arrived: Sequence[str] = ()) -> tuple[UnitWork, ...]:
-    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
-    return tuple(_target_only(database, "clear", params) for database in of(spec))
+    return tuple(clear_of(database, what, arrived) for database in of(spec))
+
+
+def clear_of(database: Database, what: Clearing, arrived: Sequence[str] = ()) -> UnitWork:
+    return _target_only(database, "clear", {"what": str(what), **({"arrived": list(arrived)} if arrived else {})})
 
 
 def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
@@ -179,13 +198,19 @@ def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
     return clears(spec, Clearing.NOTE, arrived)
 
 
-def _both_sides(database: Database, worker: str, params: Params) -> UnitWork:
+def _from_source(database: Database, worker: str, params: Params) -> UnitWork:
+    """From the source's server, or from its dump, for which each program has a counterpart."""
+    if database.source.dump is not None:
+        mount = Mount("source", database.source.dump, read_only=True)
+        return _target_only(database, f"dumped.{worker}", params, mount)
+    source = database.source.endpoint
+    assert source is not None  # noqa: S101 - it is a dump or a server
     return UnitWork(
         database.name,
         f"postgres.{worker}",
         mounts=(),
-        params={"source": _server(database.source), "target": _server(database.target), **params},
-        secrets=(*_secrets(Side.SOURCE, database.source), *_secrets(Side.TARGET, database.target)),
+        params={"source": _server(source), "target": _server(database.target), **params},
+        secrets=(*_secrets(Side.SOURCE, source), *_secrets(Side.TARGET, database.target)),
         network=True,
         client_tools=worker != "survey",
     )
@@ -199,7 +224,7 @@ def _target_only(database: Database, worker: str, params: Params, *mounts: Mount
         params={"target": _server(database.target), **params},
         secrets=_secrets(Side.TARGET, database.target),
         network=True,
-        client_tools=True,
+        client_tools=not worker.endswith("survey"),
     )
 
 

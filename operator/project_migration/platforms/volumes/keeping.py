@@ -8,36 +8,46 @@ what came since. A target that was empty, and of which nothing was kept, is made
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount
 from project_migration.engine.platform import BACKUP_UNIT, Backing, UnitWork
-from project_migration.model.document import OwnershipMode, Spec, VolumePair
+from project_migration.model.document import OwnershipMode, Spec
 from project_migration.model.endpoints import Volume
 
 
-def surveys(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+class Held(Protocol):
+    """A unit whose target is a volume."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def target(self) -> Volume: ...
+
+
+def surveys(spec: Spec, pairs: Sequence[Held], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     return tuple(
         UnitWork(f"{BACKUP_UNIT}{pair.name}", "survey", _mounts(pair.target, place, write=True), as_it_is(spec))
         for pair, place in _kept(pairs, backings)
     )
 
 
-def backups(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+def backups(spec: Spec, pairs: Sequence[Held], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     return tuple(
         UnitWork(pair.name, "copy_tree", _mounts(pair.target, place, write=True), _copy(spec))
         for pair, place in _kept(pairs, backings)
     )
 
 
-def backup_proofs(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+def backup_proofs(spec: Spec, pairs: Sequence[Held], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     return tuple(
         UnitWork(pair.name, "manifest", _mounts(pair.target, place, write=False), _proof(spec))
         for pair, place in _kept(pairs, backings)
     )
 
 
-def restores(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+def restores(spec: Spec, pairs: Sequence[Held], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     back = (
         UnitWork(pair.name, "copy_tree", _mounts(place, pair.target, write=True), _copy(spec))
         for pair, place in _kept(pairs, backings)
@@ -49,7 +59,7 @@ def restores(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing
     return (*back, *cleared)
 
 
-def restore_proofs(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
+def restore_proofs(spec: Spec, pairs: Sequence[Held], backings: Sequence[Backing]) -> tuple[UnitWork, ...]:
     back = (
         UnitWork(pair.name, "manifest", _mounts(place, pair.target, write=False), _proof(spec))
         for pair, place in _kept(pairs, backings)
@@ -61,7 +71,7 @@ def restore_proofs(spec: Spec, pairs: Sequence[VolumePair], backings: Sequence[B
     return (*back, *cleared)
 
 
-def settlements(spec: Spec, pairs: Sequence[VolumePair], arrived: Sequence[str]) -> tuple[UnitWork, ...]:
+def settlements(spec: Spec, pairs: Sequence[Held], arrived: Sequence[str]) -> tuple[UnitWork, ...]:
     return tuple(
         UnitWork(
             pair.name,
@@ -73,7 +83,7 @@ def settlements(spec: Spec, pairs: Sequence[VolumePair], arrived: Sequence[str])
     )
 
 
-def _kept(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[tuple[VolumePair, Volume]]:
+def _kept(pairs: Sequence[Held], backings: Sequence[Backing]) -> Iterator[tuple[Held, Volume]]:
     places = {backing.unit: backing.place for backing in backings}
     for pair in pairs:
         place = places.get(pair.name)
@@ -81,7 +91,7 @@ def _kept(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[
             yield pair, place
 
 
-def _empty(pairs: Sequence[VolumePair], backings: Sequence[Backing]) -> Iterator[tuple[VolumePair, Backing]]:
+def _empty(pairs: Sequence[Held], backings: Sequence[Backing]) -> Iterator[tuple[Held, Backing]]:
     found = {backing.unit: backing for backing in backings if backing.place is None}
     for pair in pairs:
         if pair.name in found:

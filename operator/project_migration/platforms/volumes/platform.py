@@ -28,10 +28,13 @@ class VolumesPlatform:
                 VolumeUse(pair.name, Side.SOURCE, pair.source),
                 VolumeUse(pair.name, Side.TARGET, pair.target, pair.target.create),
             )
-        )
+        ) + databases.uses(spec)
 
     def servers(self, spec: Spec) -> tuple[str, ...]:
         return databases.targets(spec)
+
+    def hosts(self, spec: Spec) -> tuple[tuple[Side, str], ...]:
+        return databases.hosts(spec)
 
     def units(self, spec: Spec) -> tuple[str, ...]:
         return (*(pair.name for pair in _pairs(spec)), *(database.name for database in databases.of(spec)))
@@ -62,8 +65,15 @@ class VolumesPlatform:
     def settlements(self, spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
         return (*keeping.settlements(spec, _pairs(spec), arrived), *databases.settlements(spec, arrived))
 
+    def server_looks(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        """A directory has no server, and a database's was asked when it was proved."""
+        return ()
+
     def prove_themselves(self, spec: Spec) -> frozenset[str]:
         return frozenset(database.name for database in databases.of(spec))
+
+    def other_way(self, spec: Spec, failed: Mapping[str, str]) -> str:  # noqa: ARG002 - there is one way
+        return ""
 
     def tool_looks(self, spec: Spec, surveyed: Mapping[str, Mapping[str, int]]) -> tuple[UnitWork, ...]:
         return databases.tool_looks((database.name for database in databases.of(spec)), surveyed)

@@ -34,11 +34,12 @@ def work(job: Job) -> Record:
         )
         raise failures.Refused(reasons.PROOF_MISSING, message)
     manner, listed = before
-    found = _read(job, manner)
+    found = read_target(job, manner)
     return _judge(job, listed, proved.told(found), totals(found))
 
 
-def _read(job: Job, manner: proved.Manner) -> Found:
+def read_target(job: Job, manner: proved.Manner) -> Found:
+    """Everything in the target that a proof is about, at one moment."""
     params, meter = job.request.params, Meter()
     selection, choices = Selection.from_params(params), requirements.Choices.from_params(params)
     with ExitStack() as stack:

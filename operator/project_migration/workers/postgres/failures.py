@@ -86,7 +86,8 @@ def of_tool(where: str, output: str) -> Refused:
 
 
 def last_line(text: str) -> str:
-    """The line that says most: the server's own, if there is one, else the last."""
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip() and "hint:" not in line]
+    """The line that says most: the server's own, if there is one, else the last that is not libpq's question."""
+    stripped = (line.strip() for line in text.strip().splitlines())
+    lines = [line for line in stripped if line and "hint:" not in line and not line.endswith("?")]
     told = [line for line in lines if "FATAL" in line or "ERROR" in line or "error:" in line]
     return (told or lines or [""])[-1][:600]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from project_migration.workers import reasons
@@ -96,33 +96,43 @@ def extensions(session: Connection) -> tuple[Extension, ...]:
 
 
 def missing_roles(source: Connection, target: Connection) -> tuple[str, ...]:
-    wanted = roles(source)
+    return lacks_roles(target, roles(source))
+
+
+def lacks_roles(target: Connection, wanted: tuple[str, ...]) -> tuple[str, ...]:
     there = rows(target, "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%s)", list(wanted))
     return tuple(sorted(set(wanted) - {row[0] for row in there}))
 
 
 def missing_extensions(source: Connection, target: Connection) -> tuple[str, ...]:
+    return lacks_extensions(target, (extension.name for extension in extensions(source)))
+
+
+def lacks_extensions(target: Connection, wanted: Iterable[str]) -> tuple[str, ...]:
     available = {row[0] for row in rows(target, "SELECT name FROM pg_catalog.pg_available_extensions")}
-    return tuple(extension.name for extension in extensions(source) if extension.name not in available)
+    return tuple(name for name in wanted if name not in available)
 
 
 def problems(source: Connection, target: Connection, choices: Choices) -> Iterator[failures.Refused]:
     """All that stands against a copy, without a look at what the target holds already."""
-    yield from _versions(source, target)
+    yield from versions(major(source), target)
     if rows(source, _SAME_PLACE) == rows(target, _SAME_PLACE):
         yield failures.Refused(reasons.PATHS_OVERLAP, "source and target are the same database")
     yield from _locales(source, target, choices)
-    lacking = missing_extensions(source, target)
-    if lacking:
-        message = f"the target server lacks the extension(s) {_some(lacking)}"
-        yield failures.Refused(failures.EXTENSION_MISSING, message)
+    yield from extensions_there(missing_extensions(source, target))
     yield from _rights(source, target, choices)
 
 
-def _versions(source: Connection, target: Connection) -> Iterator[failures.Refused]:
-    if major(target) < major(source):
-        message = f"the target is PostgreSQL {major(target)}, older than the source's {major(source)}"
+def versions(source: int, target: Connection) -> Iterator[failures.Refused]:
+    if major(target) < source:
+        message = f"the target is PostgreSQL {major(target)}, older than the source's {source}"
         yield failures.Refused(failures.TARGET_OLDER, message)
+
+
+def extensions_there(lacking: tuple[str, ...]) -> Iterator[failures.Refused]:
+    if lacking:
+        message = f"the target server lacks the extension(s) {_some(lacking)}"
+        yield failures.Refused(failures.EXTENSION_MISSING, message)
 
 
 def _locales(source: Connection, target: Connection, choices: Choices) -> Iterator[failures.Refused]:
@@ -154,18 +164,26 @@ def _rights(source: Connection, target: Connection, choices: Choices) -> Iterato
     hidden = [f"{name} ({why})" for name, why in rows(source, _UNREADABLE)]
     if hidden:
         yield failures.Refused(reasons.SOURCE_UNREADABLE, f"the source's user cannot read {_some(hidden)}")
+    yield from may_write(target)
+    if choices.needs_roles:
+        yield from roles_there(target, roles(source), choices)
+
+
+def may_write(target: Connection) -> Iterator[failures.Refused]:
     if not value(target, "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"):
         yield failures.Refused(reasons.PERMISSION_DENIED, "the target's user may not CREATE in the database")
     if value(target, "SELECT pg_catalog.pg_is_in_recovery()"):
         yield failures.Refused(reasons.TARGET_READ_ONLY, "the target is a standby")
-    if not choices.needs_roles:
-        return
-    lacking = missing_roles(source, target)
+
+
+def roles_there(target: Connection, wanted: tuple[str, ...], choices: Choices) -> Iterator[failures.Refused]:
+    """Whether the target's server has the roles that own something or are granted something, and may give to them."""
+    lacking = lacks_roles(target, wanted)
     if lacking and choices.missing_roles == REFUSE:
         yield failures.Refused(failures.ROLE_MISSING, f"the target lacks the role(s) {_some(lacking)}")
     if choices.owners == KEEP:
         how = "SET" if major(target) >= 16 else "MEMBER"
-        foreign = [row[0] for row in rows(target, _OURS_TO_GIVE, list(roles(source)), how)]
+        foreign = [row[0] for row in rows(target, _OURS_TO_GIVE, list(wanted), how)]
         if foreign:
             message = f"the target's user is no member of {_some(foreign)} and cannot give objects to them"
             yield failures.Refused(reasons.PERMISSION_DENIED, message)

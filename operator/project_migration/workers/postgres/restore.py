@@ -50,27 +50,28 @@ def work(job: Job) -> Record:
         if entry.state == journal.COMPLETE:
             return job.record(counts=entry.counts, digest=manifest.digest)
         try:
-            _restore(job, target, client, entry, place / DUMP, manifest)
+            size = sum(size for size, _ in manifest.files.values())
+            load(job, target, client, entry, place / DUMP, Progress(0, size, 0, len(manifest.files)))
             control.execute("ANALYZE")
             _compare(job, target, manifest)
             journal.complete(control, counts(manifest))
         except psycopg.Error as error:
-            _give_up(target, control, entry)
+            give_up(target, control, entry)
             raise failures.of_error("target", error) from error
         except Exception:
-            _give_up(target, control, entry)
+            give_up(target, control, entry)
             raise
     return job.record(counts=counts(manifest), digest=manifest.digest)
 
 
-def _give_up(target: Endpoint, control: Connection, entry: journal.Entry) -> None:
+def give_up(target: Endpoint, control: Connection, entry: journal.Entry) -> None:
     with suppress(reasons.Refusal, psycopg.Error), journal.writer_again(target, control) as session:
         journal.take_back(session, entry)
 
 
-def _restore(
-    job: Job, target: Endpoint, client: tools.Tools, entry: journal.Entry, dump: Path, manifest: Manifest
-) -> None:
+def load(job: Job, target: Endpoint, client: tools.Tools, entry: journal.Entry, dump: Path, progress: Progress) -> None:
+    """What a dump holds, into a database that our note alone is in. ``progress``: what is told meanwhile, as a sign of
+    life. Raises ``Refused``."""
     params = job.request.params
     running = tools.Running()
     listed = tools.run(running, target, (client["pg_restore"], "--list", str(dump)), "listing the dump")
@@ -91,12 +92,7 @@ def _restore(
             *options,
             str(dump),
         )
-        size = sum(size for size, _ in manifest.files.values())
-
-        def tick() -> None:
-            job.tell(Progress(0, size, 0, len(manifest.files)))
-
-        tools.run(running, target, argv, "restoring", application=WRITING_TOOL, tick=tick)
+        tools.run(running, target, argv, "restoring", application=WRITING_TOOL, tick=lambda: job.tell(progress))
 
 
 def _chosen(lines: Iterable[str], schemas: tuple[str, ...]) -> Iterable[str]:

@@ -15,8 +15,9 @@ Counts: ``targetMajor`` among them, the target's major version, once both server
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from typing import Any
 
 from project_migration.model.records import Progress, Record
@@ -81,17 +82,15 @@ def work(job: Job) -> Record:
             sessions[side] = session
             facts[side] = {"reachable": True, **_look(session, selection)}
         if "target" in sessions:
-            facts["target"] |= _target(sessions["target"], job)
-            if not facts["target"]["empty"] and not _may_write(facts["target"], job):
-                names = ", ".join(facts["target"]["objects"])
-                problems.append(reasons.Refusal(reasons.TARGET_NOT_EMPTY, f"the target holds {names}"))
+            facts["target"] |= target_facts(sessions["target"], job)
+            problems += in_the_way(facts["target"], job)
         if len(sessions) == 2:
             source, target = sessions["source"], sessions["target"]
             problems += requirements.problems(source, target, choices)
             facts["target"] |= _lacking(source, target)
             facts["tools"] = {"needed": major(target), "found": {str(k): v for k, v in tools.found().items()}}
             facts["source"] |= _selected(source, selection, job)
-    facts["problems"] = {"found": [_told(problem) for problem in problems[:PROBLEMS_LIMIT]], "count": len(problems)}
+    facts["problems"] = told(problems)
     source_facts = facts["source"]
     job.tell(Progress(0, source_facts.get("bytes", 0), 0, source_facts.get("tables", 0)))
     counts = {name: source_facts.get(name, 0) for name in ("tables", "rows", "bytes", "sequences", "largeObjects")}
@@ -133,7 +132,8 @@ def _look(session: Connection, selection: Selection) -> dict[str, Any]:
     }
 
 
-def _target(session: Connection, job: Job) -> dict[str, Any]:
+def target_facts(session: Connection, job: Job) -> dict[str, Any]:
+    """What the target holds, and whose it is."""
     objects = clearing.user_objects(session, limit=6)
     try:
         entry = journal.read(session)
@@ -151,9 +151,12 @@ def _arrived(session: Connection) -> tuple[str, ...]:
         return ()
 
 
-def _may_write(facts: Mapping[str, Any], job: Job) -> bool:
+def in_the_way(facts: Mapping[str, Any], job: Job) -> list[reasons.Refusal]:
+    """What the target holds and nobody may take away, by :func:`target_facts`."""
     ours = bool(facts["mark"].get("ours"))
-    return ours or reading.flag(job.request.params, "replace")
+    if facts["empty"] or ours or reading.flag(job.request.params, "replace"):
+        return []
+    return [reasons.Refusal(reasons.TARGET_NOT_EMPTY, f"the target holds {', '.join(facts['objects'])}")]
 
 
 def _lacking(source: Connection, target: Connection) -> dict[str, Any]:
@@ -172,8 +175,12 @@ def _selected(source: Connection, selection: Selection, job: Job) -> dict[str, A
     return {"leftOutViews": len(left.views), "leftOutTables": len(left.relations) - len(left.views)}
 
 
-def _told(problem: reasons.Refusal) -> dict[str, Any]:
-    return {"reason": problem.reason, "message": problem.message[:200], "passing": problem.passing}
+def told(problems: Sequence[reasons.Refusal]) -> dict[str, Any]:
+    """Problems as facts of a record, up to a bound."""
+    found = (
+        {"reason": problem.reason, "message": problem.message[:200], "passing": problem.passing} for problem in problems
+    )
+    return {"found": list(islice(found, PROBLEMS_LIMIT)), "count": len(problems)}
 
 
 if __name__ == "__main__":

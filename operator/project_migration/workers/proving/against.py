@@ -67,19 +67,24 @@ class Found:
 
 def is_whole(path: Path, digest: str) -> bool:
     """Whether the manifest is there, and the very one that has this digest."""
+    return digest_of(path) == digest
+
+
+def digest_of(path: Path) -> str:
+    """Of the manifest as it is; empty where none can be read."""
     whole = hashlib.sha256()
     try:
-        for row in _rows(path):
+        for row in rows(path):
             whole.update(hashlib.sha256("\0".join(row.content).encode("utf-8", "surrogateescape")).digest())
     except (OSError, EOFError, ValueError, zlib.error):
-        return False
-    return f"sha256:{whole.hexdigest()}" == digest
+        return ""
+    return f"sha256:{whole.hexdigest()}"
 
 
 def compare(before: Path, now: Path, root: int, tell: Tell) -> Found:
     """``root``: a descriptor of the tree that ``now`` tells of. Raises ``OSError``, ``ValueError``."""
     found = Found()
-    ours, theirs = _rows(before), _rows(now)
+    ours, theirs = rows(before), rows(now)
     old, new = next(ours, None), next(theirs, None)
     while old is not None or new is not None:
         if old is None or (new is not None and new.place < old.place):
@@ -95,7 +100,8 @@ def compare(before: Path, now: Path, root: int, tell: Tell) -> Found:
     return found
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row]:
+    """Of a manifest, in its order. Raises ``OSError``, ``EOFError``, ``ValueError``, ``zlib.error``."""
     with gzip.open(path, "rb") as stream:
         for line in stream:
             yield Row.of(line)

@@ -58,7 +58,10 @@ def store_of(client: Client, mounted: Mounted | None, uri: str, *, write: bool) 
     if proxied(client, uri) is not None:
         return Proxy(client)
     if write:
-        raise ObjectFailed(f"the server gives no way to write to {scheme(uri)} addresses; mount the volume")
+        raise ObjectFailed(
+            f"the server gives no way to write to {scheme(uri)} addresses: start it with --serve-artifacts, set"
+            " select.metadataOnly, or move by the database"
+        )
     return Served(client)
 
 

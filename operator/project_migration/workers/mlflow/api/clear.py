@@ -1,8 +1,10 @@
 """Worker ``mlflow.api.clear``: removes from the target what this migration made there, known by the tag that says so.
 
-Params: ``target``; ``what``: ``Everything``. Nothing of anybody else is touched: an experiment or a model that was
-there before stays, without what was added to it. A server keeps deleted experiments and runs until its administrator
-runs ``mlflow gc``; of them, their names stay taken. A later migration takes them up again.
+Params: ``target``; ``what``: ``Everything``; or ``Note``, which removes nothing and leaves word of what was done:
+``arrived``, digests of the document, as a tag on the experiment with the lowest number that is not deleted. Nothing of
+anybody else is touched: an experiment or a model that was there before stays, without what was added to it. A server
+keeps deleted experiments and runs until its administrator runs ``mlflow gc``; of them, their names stay taken. A later
+migration takes them up again.
 
 Counts: ``experiments``, ``runs``, ``loggedModels``, ``models``, ``versions``, ``traces``, ``evaluationDatasets``,
 ``failed``.
@@ -10,11 +12,11 @@ Counts: ``experiments``, ``runs``, ``loggedModels``, ``models``, ``versions``, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from project_migration.model.records import Record
 from project_migration.workers import reasons
-from project_migration.workers.harness import Job, WrongRequest
+from project_migration.workers.harness import Job
 from project_migration.workers.mlflow.api import marks
 from project_migration.workers.mlflow.api.account import Account
 from project_migration.workers.mlflow.api.client import A, B, Client
@@ -23,13 +25,17 @@ from project_migration.workers.mlflow.api.program import main
 from project_migration.workers.mlflow.api.server import EXPERIMENTS_AT_ONCE, Feature, Server, groups
 from project_migration.workers.mlflow.api.sides import opened
 from project_migration.workers.mlflow.archive import clearing
+from project_migration.workers.params import Params
+
+EVERYTHING, NOTE = "Everything", "Note"
 
 KEPT = "deleted experiments and runs stay on the server, and their names taken, until its administrator runs mlflow gc"
 
 
 def work(job: Job) -> Record:
-    if job.request.params.get("what", "Everything") != "Everything":
-        raise WrongRequest("params.what is not Everything")
+    params = Params(job.request.params)
+    if params.choice("what", (EVERYTHING, NOTE)) == NOTE:
+        return _noted(job, params.texts("arrived"))
     account = Account(job)
     root = archive_of(job, "target")
     if root:
@@ -43,6 +49,20 @@ def work(job: Job) -> Record:
         message = f"{counts['failed']} object(s) cannot be removed: {job.lists.say('failed')}"
         return job.record(reason=reasons.COPY_INCOMPLETE, message=message[:1500], counts=counts)
     return job.record(counts=counts, message=KEPT if counts.get("experiments") or counts.get("runs") else "")
+
+
+def _noted(job: Job, documents: Sequence[str]) -> Record:
+    with opened(job, "target") as side:
+        active = [one.id for one in side.server.experiments() if one.active] if side.server is not None else []
+        if side.server is not None and documents and active:
+            key = marks.arrived_key(job.request.namespace, job.request.migration_name)
+            body = {"experiment_id": min(active, key=_number), "key": key, "value": " ".join(documents)}
+            side.server.client.post(f"{A}/experiments/set-experiment-tag", body)
+    return job.record(counts={"unmarked": int(not active)})
+
+
+def _number(identity: str) -> tuple[int, str]:
+    return len(identity), identity
 
 
 class _Clearing:

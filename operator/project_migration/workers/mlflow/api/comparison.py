@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 
+from project_migration.model.records import Compared
 from project_migration.workers.mlflow.api import facts
 from project_migration.workers.mlflow.api.account import Account
 from project_migration.workers.mlflow.api.choices import Choices
@@ -22,6 +24,22 @@ class Tally:
     source: int = 0
     target: int = 0
     alike: int = 0
+    expected: facts.Sum = field(default_factory=facts.Sum)
+    found: facts.Sum = field(default_factory=facts.Sum)
+    lock: Lock = field(default_factory=Lock)
+
+    def file(self, name: str, expected: object, found: object, *, there: bool = True) -> None:
+        """One file, from any thread: what tells it on each side."""
+        with self.lock:
+            self.source += 1
+            self.expected.add(f"{name} {expected}")
+            if there:
+                self.target += 1
+                self.alike += expected == found
+                self.found.add(f"{name} {found}")
+
+    def compared(self, kind: str) -> Compared:
+        return Compared(kind, self.source, self.target, self.expected.short, self.found.short)
 
 
 @dataclass
@@ -35,6 +53,7 @@ class Comparison:
     pool: Pool
     tallies: dict[str, Tally] = field(default_factory=dict)
     total: facts.Sum = field(default_factory=facts.Sum)
+    files: Tally = field(default_factory=Tally)
     sampled: int = 0
     sampled_bytes: int = 0
 
@@ -48,6 +67,7 @@ class Comparison:
         for key, title, fact in expected:
             tally.source += 1
             self.account.expect(items=1)
+            tally.expected.add(f"{key} {facts.digest(fact)}")
             self.shelf.put(kind, key, (title, fact))
         for key, _, fact in found:
             for title, wanted in self.shelf.pop(kind, key):
@@ -62,6 +82,8 @@ class Comparison:
         self.account.finished()
         if parts:
             self.account.name("different", title, ", ".join(parts))
+            tally.found.add(f"{key} {facts.digest(fact)} different")
             return
         tally.alike += 1
+        tally.found.add(f"{key} {facts.digest(wanted)}")
         self.total.add(f"{kind} {key} {facts.digest(wanted)}")

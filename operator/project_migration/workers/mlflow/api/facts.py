@@ -70,6 +70,11 @@ class Sum:
     def __str__(self) -> str:
         return f"{self._count} {self._sum:032x}"
 
+    @property
+    def short(self) -> str:
+        """Enough of it to tell two sides apart, in the little room of a record."""
+        return f"{self._sum:032x}"[:16]
+
 
 def tags_of(found: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in marks.without(found).items() if key not in _OF_SERVER}

@@ -6,6 +6,7 @@ migration find it, and what it was.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from project_migration.workers.mlflow.api.entities import (
@@ -29,8 +30,15 @@ DATASET_ID = f"{PREFIX}source_dataset_id"
 CREATED = f"{PREFIX}source_created"
 USER = f"{PREFIX}source_user"
 PARENT = f"{PREFIX}source_parent_run_id"
+#: On one experiment of a target: which document was carried out there, whatever became of what it brought.
+ARRIVED = f"{PREFIX}arrived."
 FIELD = f"{PREFIX}field."
 MLFLOW_TAG = f"{PREFIX}mlflow_tag."
+
+
+def arrived_key(namespace: str, name: str) -> str:
+    """A tag for each migration's name, which may be longer than a key (250 characters: mlflow, utils/validation.py)."""
+    return f"{ARRIVED}{hashlib.sha256(f'{namespace}/{name}'.encode()).hexdigest()[:16]}"
 
 
 def without(tags: Mapping[str, str]) -> dict[str, str]:
@@ -41,7 +49,13 @@ def without(tags: Mapping[str, str]) -> dict[str, str]:
 def of_experiment(found: Experiment, migration: str, *, fields: bool) -> dict[str, str]:
     tags = {EXPERIMENT_ID: found.id, MIGRATION: migration, CREATED: _time(found.created)}
     if fields:
-        tags |= _fields(found.tags, artifact_location=found.location, last_update_time=_time(found.updated))
+        tags |= _fields(
+            found.tags,
+            name=found.name,
+            artifact_location=found.location,
+            last_update_time=_time(found.updated),
+            lifecycle_stage=_stage(found.active),
+        )
     return _given(tags)
 
 
@@ -50,13 +64,14 @@ def of_run(found: Run, migration: str, *, fields: bool) -> dict[str, str]:
     if fields:
         tags |= _fields(
             found.tags,
+            run_name=found.name,
             experiment_id=found.experiment,
             artifact_uri=found.place.uri,
             status=found.status,
             user_id=found.user,
             start_time=_time(found.start),
             end_time=_time(found.end),
-            lifecycle_stage="active" if found.active else "deleted",
+            lifecycle_stage=_stage(found.active),
         )
     return _given(tags)
 
@@ -67,13 +82,21 @@ def of_logged_model(found: LoggedModel, migration: str) -> dict[str, str]:
 
 def of_registered_model(found: RegisteredModel, migration: str, *, fields: bool) -> dict[str, str]:
     tags = {MIGRATION: migration, CREATED: _time(found.created)}
-    return _given(tags | (_fields(found.tags) if fields else {}))
+    return _given(tags | (_fields(found.tags, name=found.name) if fields else {}))
 
 
 def of_version(found: Version, migration: str, *, fields: bool) -> dict[str, str]:
     tags = {VERSION: identity(found), MIGRATION: migration, CREATED: _time(found.created), USER: found.user}
     if fields:
-        tags |= _fields(found.tags, run_id=found.run, source=found.source, status=found.status)
+        tags |= _fields(
+            found.tags,
+            name=found.model,
+            version=str(found.number),
+            run_id=found.run,
+            source=found.source,
+            status=found.status,
+            current_stage=found.stage,
+        )
     return _given(tags)
 
 
@@ -89,6 +112,10 @@ def identity(version: Version) -> str:
 def _fields(tags: Mapping[str, str], **fields: str) -> dict[str, str]:
     kept = {f"{FIELD}{name}": value for name, value in fields.items()}
     return kept | {f"{MLFLOW_TAG}{k.removeprefix('mlflow.')}": v for k, v in tags.items() if k.startswith("mlflow.")}
+
+
+def _stage(active: bool) -> str:
+    return "active" if active else "deleted"
 
 
 def _time(value: int | None) -> str:

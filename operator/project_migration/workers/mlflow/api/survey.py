@@ -5,7 +5,8 @@ selected by kind, ``bytes`` (of files, reckoned from a sample), ``problems``, ``
 
     source: {reachable, reason, message, version, experiments, runs, loggedModels, models, versions, prompts,
              promptVersions, traces, evaluationDatasets, scorers, leftOut: {webhooks: 2}, artifacts: [scheme]}
-    target: {reachable, reason, message, version, experiments, empty, artifacts: [scheme], lacks: [feature]}
+    target: {reachable, reason, message, version, experiments, empty, artifacts: [scheme], lacks: [feature],
+             arrived}
     problems: {found: [{reason, message, passing}], count}
 """
 
@@ -194,12 +195,14 @@ class Survey:
 
     def _target(self, side: Side, server: Server) -> None:
         experiments = list(server.experiments())
+        key = marks.arrived_key(self._job.request.namespace, self._job.request.migration_name)
         foreign = [one for one in experiments if one.tags.get(marks.MIGRATION) != self._choices.migration]
         empty = all(one.id == "0" for one in foreign) and next(_runs(server, foreign), None) is None
         models = next((model for model in server.registered_models() if not self._ours(model)), None)
         default = next((one.location for one in experiments if one.id == "0"), "")
         self.target |= {
             "experiments": len(experiments),
+            "arrived": next((one.tags[key] for one in experiments if key in one.tags), ""),
             "empty": empty and models is None,
             "artifacts": [scheme(default)] if default else [],
         }

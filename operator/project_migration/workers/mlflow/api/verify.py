@@ -4,7 +4,8 @@ Params as for ``mlflow.api.copy``. Objects are matched by their names and by the
 compared part by part: histories of metrics, params, tags, status, times, inputs and outputs, versions with stages and
 aliases, traces with spans and assessments, records, and the files of every run and logged model by path and size, a
 sample of them by SHA-256. Counts: by kind how many are alike, ``missing``, ``different``, ``files``, ``filesRead``.
-Facts: ``kinds``: ``{kind: [on the source, found on the target, alike]}``. The digest is over all that was found alike.
+Facts: ``kinds``: ``{kind: [on the source, found on the target, alike]}``; compared are the same kinds, and files by
+path, size and what was read of them. The digest is over all that was found alike.
 """
 
 from __future__ import annotations
@@ -386,12 +387,18 @@ def _judge(job: Job, one: Comparison) -> Record:
     kinds = {kind: [tally.source, tally.target, tally.alike] for kind, tally in one.tallies.items()}
     counts |= {_camel(kind): tally.alike for kind, tally in one.tallies.items()}
     digest = "sha256:" + hashlib.sha256(str(one.total).encode()).hexdigest()
+    compared = [tally.compared(kind) for kind, tally in (*one.tallies.items(), ("files", one.files)) if tally.source]
     if not wrong:
-        return job.record(counts=counts, digest=digest, facts={"kinds": kinds})
+        return job.record(counts=counts, digest=digest, facts={"kinds": kinds}, compared=compared)
     first = next(kind for kind in ("missing", "different", "unreadable", "failed") if counts.get(kind))
     message = f"{wrong} object(s) differ between source and target; {first}: {job.lists.say(first)}"
     return job.record(
-        reason=reasons.VERIFY_FAILED, message=message[:1500], counts=counts, digest=digest, facts={"kinds": kinds}
+        reason=reasons.VERIFY_FAILED,
+        message=message[:1500],
+        counts=counts,
+        digest=digest,
+        facts={"kinds": kinds},
+        compared=compared,
     )
 
 

@@ -29,14 +29,18 @@ def _compare_files(one: Comparison, here: Place, there: Place, title: str) -> No
         expected, found = _listed(one, one.source, here), _listed(one, one.target, there)
         allowed = one.choices.selection.missing_artifacts is MissingArtifacts.ALLOW
         for path, size in expected.items():
+            name = f"{title}: {path}"
             if path not in found:
                 if not allowed or _there(one, here, path):
-                    one.account.name("missing", f"{title}: {path}")
+                    one.account.name("missing", name)
+                    one.files.file(name, size, None, there=False)
             elif path.rpartition("/")[2] != MODEL_FILE and (size or 0) != (found[path] or 0):
-                one.account.name("different", f"{title}: {path}", f"{size} bytes, not {found[path]}")
+                one.account.name("different", name, f"{size} bytes, not {found[path]}")
+                one.files.file(name, size, found[path])
             else:
                 one.account.count("files")
-                _sample(one, here, there, path, title)
+                alike = _sample(one, here, there, path, title)
+                one.files.file(name, size, size if alike else "other content")
     except (ObjectFailed, Unanswered, OSError) as failure:
         one.account.name("unreadable", title, str(failure))
 
@@ -60,14 +64,14 @@ def _there(one: Comparison, place: Place, path: str) -> bool:
         return False
 
 
-def _sample(one: Comparison, here: Place, there: Place, path: str, title: str) -> None:
-    """Every file while there are few, then fewer and fewer of them; an ``MLmodel`` always."""
+def _sample(one: Comparison, here: Place, there: Place, path: str, title: str) -> bool:
+    """Every file while there are few, then fewer and fewer of them; an ``MLmodel`` always. False where it differs."""
     is_model = path.rpartition("/")[2] == MODEL_FILE
     rare = 1 + one.sampled // 50
     if one.sampled >= SAMPLE_FILES or one.sampled_bytes >= SAMPLE_BYTES:
-        return
+        return True
     if not is_model and zlib.crc32(f"{here.id}/{path}".encode()) % rare:
-        return
+        return True
     one.sampled += 1
     if is_model:
         expected, found = _text(one.source, here, path), _text(one.target, there, path)
@@ -79,6 +83,7 @@ def _sample(one: Comparison, here: Place, there: Place, path: str, title: str) -
     if not alike:
         one.account.name("different", f"{title}: {path}", "its content")
     one.account.count("filesRead")
+    return alike
 
 
 def _text(side: Side, place: Place, path: str) -> str:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,16 +59,25 @@ def _path(value: object) -> str:
     return "/".join(parts)
 
 
-def in_parts(job: Job, work: Work) -> Record:
+Has = Callable[[Job, str, str], bool]
+"""Whether there is anything to do for a directory that gets another name."""
+
+
+def on_source(job: Job, old: str, _new: str) -> bool:
+    """An experiment without files has no directory."""
+    return os.path.isdir(os.path.join(job.root("source"), old))
+
+
+def in_parts(job: Job, work: Work, has: Has = on_source) -> Record:
     """Lets ``work``, which takes a source and a target, do every part; one record speaks for all."""
     records = []
-    for prefix, part in parts(job, Moves.read(job.workspace)):
+    for prefix, part in parts(job, Moves.read(job.workspace), has):
         with job.lists.below(prefix):
             records.append(work(part))
     return one_record(job, records)
 
 
-def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
+def parts(job: Job, moves: Moves, has: Has = on_source) -> Iterator[tuple[str, Job]]:
     """Each with the path below which its names are: the tree itself first."""
     leaving = {name for name, _ in moves.renamed}
     wanted = None if moves.only is None else [name for name in moves.only if not _lies_in(name, leaving)]
@@ -78,8 +87,7 @@ def parts(job: Job, moves: Moves) -> Iterator[tuple[str, Job]]:
         yield "", _part(job, {**job.request.params, "exclude": exclude, "include": include})
     for (old, new), names in _together(moves.renamed).items():
         within = [_pattern(name) for name in names] or _within(old, moves.only)
-        # an experiment without files has no directory
-        if within is not None and os.path.isdir(os.path.join(job.root("source"), old)):
+        if within is not None and has(job, old, new):
             # the whole tree was looked at: in what this migration makes below it, nothing can be a stranger's
             fresh = {"exclude": [], "requireEmpty": False, "release": True}
             yield f"{old}/", _part(job, {**job.request.params, **fresh, "include": within}, old, new)
@@ -130,13 +138,15 @@ def _part(job: Job, params: dict[str, object], old: str = "", new: str = "") -> 
     request = job.request
     if not old:
         return replace(job, request=replace(request, params=params))
-    roots = {
-        **request.roots,
-        "source": os.path.join(request.roots["source"], old),
-        "target": os.path.join(request.roots["target"], new),
-    }
-    unit = f"{request.unit}-{old}-{new}".replace("/", "-")
-    return replace(job, request=replace(request, params=params, roots=roots, unit=unit))
+    below = {"source": old, "target": new}
+    # whoever looks at the target alone has no source
+    roots = {name: os.path.join(path, below[name]) if name in below else path for name, path in request.roots.items()}
+    return replace(job, request=replace(request, params=params, roots=roots, unit=unit_of(request.unit, old, new)))
+
+
+def unit_of(unit: str, old: str = "", new: str = "") -> str:
+    """What a part's files in the workspace are called after."""
+    return f"{unit}-{old}-{new}".replace("/", "-") if old else unit
 
 
 def _pattern(name: str) -> str:
@@ -157,12 +167,13 @@ def one_record(job: Job, records: Sequence[Record]) -> Record:
         message="; ".join(messages)[:2000],
         passing=bool(failed) and all(record.passing for record in failed),
         counts=dict(counts),
-        digest=_digest([record.digest for record in records]),
+        digest=digest_of([record.digest for record in records]),
         facts=records[0].facts if len(records) == 1 else {},
     )
 
 
-def _digest(digests: Sequence[str]) -> str:
+def digest_of(digests: Sequence[str]) -> str:
+    """Of parts together; of one part its own."""
     if len(digests) < 2 or not any(digests):
         return digests[0] if digests else ""
     return "sha256:" + hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -63,8 +63,11 @@ def _schemas(source: Store, target: Store) -> Iterator[reasons.Refusal]:
             message = f"{told}: the source is newer, so upgrade the target's MLflow"
             yield failures.Refused(failures.SCHEMA_MISMATCH, message)
         case Order.OLDER:
-            message = f"{told}: upgrade a copy of the source with `mlflow db upgrade` of the target's release"
-            yield failures.Refused(failures.SCHEMA_MISMATCH, f"{message} and migrate that")
+            release = releases(theirs)
+            message = (
+                f"{told}: run `mlflow db upgrade DATABASE_URI` of MLflow {release}, the target's release, on a copy"
+            )
+            yield failures.Refused(failures.SCHEMA_MISMATCH, f"{message} of the source and migrate the copy")
         case Order.UNKNOWN:
             yield failures.Refused(failures.SCHEMA_MISMATCH, f"{told}: neither is known here")
         case Order.EQUAL:

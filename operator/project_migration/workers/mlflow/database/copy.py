@@ -4,12 +4,14 @@ Params ``source`` and ``target`` as for ``mlflow.database.survey``; ``bandwidth`
 ``arrange`` left in the workspace. Run again after it ended in any way, it finds its own work done, or none of it.
 
 Counts: ``rows`` added, ``updated``, ``kept`` (rows of the target that differ and stay, named in the list ``skipped``),
-``tables``; facts ``tables``: rows added by table. The digest is the arrangement's.
+``tables``; ``users``, ``roles`` and ``rights`` that are wanted of the basic-auth app, where ``auth`` is given; facts
+``tables``: rows added by table. The digest is the arrangement's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from project_migration.model.records import Progress, Record
@@ -19,8 +21,10 @@ from project_migration.workers.mlflow.database import clearing, note, opening, p
 from project_migration.workers.mlflow.database.arrangement import Arrangement
 from project_migration.workers.mlflow.database.loading import Loaded, Loader
 from project_migration.workers.mlflow.database.program import folder, main
+from project_migration.workers.mlflow.database.selection import Selection
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, side_of
 from project_migration.workers.mlflow.database.store import Store
+from project_migration.workers.mlflow.users import bringing
 from project_migration.workers.pace import Pace
 from project_migration.workers.postgres import reading
 
@@ -31,7 +35,16 @@ def work(job: Job) -> Record:
     scratch = folder(job)
     try:
         with opening.reading(sides[0].place, scratch) as source, opening.writing(sides[1].place, scratch) as target:
-            return Copy(job, source, target, arrangement).run()
+            record = Copy(job, source, target, arrangement).run()
+        if not bringing.are_named(sides):
+            return record
+        # after the rows, and from connections of its own: both may lie in one database
+        conflict = Selection.from_params(job.request.params).on_conflict
+        with bringing.opened(job, sides, arrangement, conflict, job.workspace, write=True) as users:
+            users.bring()
+            return replace(
+                record, counts={**record.counts, **users.counts}, names=job.lists.names, lists=job.lists.paths
+            )
     finally:
         arrangement.close()
 

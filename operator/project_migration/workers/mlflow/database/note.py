@@ -8,10 +8,11 @@ tables that it knows (``mlflow/store/db/utils.py``, ``_all_tables_exist``).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from project_migration.workers.mlflow.database import arrived
 from project_migration.workers.mlflow.database.store import Server, Store
 from project_migration.workers.mlflow.database.tables import NOTE_TABLE
 from project_migration.workers.postgres.journal import SCHEMA
@@ -56,6 +57,8 @@ def prepare(store: Store) -> None:
 
 
 def write(store: Store, note: Note) -> None:
+    """Within the caller's transaction. What another document's completion had left counts no more."""
+    arrived.forget(store)
     if not exists(store) and store.server is not Server.MYSQL:
         if store.server is Server.POSTGRES:
             store.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -71,10 +74,17 @@ def write(store: Store, note: Note) -> None:
     store.run(f"INSERT INTO {_place(store)} VALUES (?, ?, ?, ?, ?)", *values)  # noqa: S608
 
 
+def give_way(store: Store, documents: Sequence[str], migration: str) -> None:
+    """The note's work is proved: from the transaction's end on it is the word of what was carried out that stands."""
+    store.run(f"DELETE FROM {_place(store)}")  # noqa: S608 - our own words
+    arrived.say(store, documents, migration)
+
+
 def remove(store: Store) -> None:
     """Ends a transaction on MySQL; nothing is said by then that could be lost."""
     if exists(store):
         store.run(f"DROP TABLE {_place(store)}")
+    arrived.tidy(store)
     if store.server is Server.POSTGRES:
         others = "SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.to_regnamespace(?) LIMIT 1"
         there = store.rows("SELECT pg_catalog.to_regnamespace(?)", SCHEMA)[0][0] is not None

@@ -11,7 +11,7 @@ from psycopg.types.string import TextLoader
 from project_migration.workers.mlflow.database import postgres_bulk
 from project_migration.workers.mlflow.database.schema import Column, Form, Schema, Table, form_of, length_of
 from project_migration.workers.mlflow.database.store import Aside, Chunk, Row, Server, Store, Where, at_once
-from project_migration.workers.mlflow.database.tables import VERSION_TABLE
+from project_migration.workers.mlflow.database.tables import USERS_VERSION_TABLE, VERSION_TABLE
 from project_migration.workers.postgres import journal
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.session import Connection, connect, quoted, run, trusted
@@ -47,7 +47,8 @@ class PostgresStore(Store):
         kept = self.rows("SHOW search_path")[0][0]
         run(self.session, "RESET search_path")
         try:
-            found = self.rows(_SCHEMA, VERSION_TABLE) or self.rows(_SCHEMA, "experiments")
+            names = (VERSION_TABLE, "experiments", USERS_VERSION_TABLE)
+            found = next((rows for name in names if (rows := self.rows(_SCHEMA, name))), None)
         finally:
             self.rows("SELECT pg_catalog.set_config('search_path', ?, false)", kept)
         return str(found[0][0]) if found else "public"

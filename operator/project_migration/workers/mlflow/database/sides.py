@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from project_migration.workers.harness import Job, WrongRequest
-from project_migration.workers.mlflow.database.failures import NOT_SUPPORTED_YET, Refused
 from project_migration.workers.mlflow.database.store import Server
 from project_migration.workers.postgres.endpoint import Endpoint
 
@@ -55,6 +54,8 @@ class Side:
     place: Place
     artifacts: str
     """The URI that the root of the artifact volume stands for; empty when artifacts stay where they are."""
+    auth: Place | None = None
+    """The database of the basic-auth app, where users move too."""
 
 
 def side_of(job: Job, name: str) -> Side:
@@ -62,12 +63,11 @@ def side_of(job: Job, name: str) -> Side:
     data = job.request.params.get(name)
     if not isinstance(data, Mapping):
         raise WrongRequest(f"params.{name} is missing")
-    if data.get("auth"):
-        raise Refused(NOT_SUPPORTED_YET, f"{name}: users and permissions (auth) are not moved yet: leave auth out")
     artifacts = data.get("artifacts") or ""
     if not isinstance(artifacts, str):
         raise WrongRequest(f"params.{name}.artifacts is not a URI")
-    return Side(name, place_of(job, name, data.get("backend")), artifacts)
+    auth = place_of(job, f"{name}-auth", data["auth"]) if data.get("auth") else None
+    return Side(name, place_of(job, name, data.get("backend")), artifacts, auth)
 
 
 def place_of(job: Job, side: str, data: Any) -> Place:

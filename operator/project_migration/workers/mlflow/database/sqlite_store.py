@@ -156,7 +156,8 @@ def _look_at(place: FilePlace) -> None:
             if stat.S_ISLNK(os.lstat(path).st_mode):
                 raise Refused(reasons.PATH_IS_A_LINK, f"{place.side}: {place.file} is reached through a symbolic link")
     if not os.path.isfile(place.path):
-        raise Refused(reason, f"{place.side}: there is no file {place.file}")
+        how = "" if place.side == "source" else ": start the new server once, or run `mlflow db upgrade sqlite:///…`"
+        raise Refused(reason, f"{place.side}: there is no file {place.file}{how}")
     with open(place.path, "rb") as stream:
         if stream.read(len(HEADER)) not in {HEADER, b""}:
             raise Refused(NOT_MLFLOW, f"{place.side}: {place.file} is not a SQLite database")

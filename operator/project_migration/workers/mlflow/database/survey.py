@@ -1,12 +1,13 @@
 """Worker ``mlflow.database.survey``: what both databases say, read only; all that stands in the way at once.
 
-Params: ``source`` and ``target`` ``{backend, artifacts}``, ``select``, ``rename``, ``onConflict``. The record succeeds
-when the look was taken, whatever it saw. Facts::
+Params: ``source`` and ``target`` ``{backend, artifacts, auth}``, ``select``, ``rename``, ``onConflict``. The record
+succeeds when the look was taken, whatever it saw. Facts::
 
     source: {reachable, reason, message, server, version, revision, releases, experiments, rows, bytes, orphans,
              encrypted: {secrets, webhooks}, workspaces, leftOut: {table: rows}, outside, deletedLeftOut}
-    target: {reachable, server, version, revision, releases, empty, ours, experiments, mark}
+    target: {reachable, server, version, revision, releases, empty, ours, experiments, mark, arrived}
     selected: {whole, objects: {kind: number}, renumbered}
+    users: {users, roles, rights}, where ``auth`` is given on both sides
     problems: {found: [{reason, message, passing}], count}
 
 Counts: ``problems``, ``targetEmpty``, ``rows``, ``bytes`` (a guess), ``targetMajor`` (of a PostgreSQL target, whose
@@ -26,7 +27,7 @@ from typing import Any
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
-from project_migration.workers.mlflow.database import compatibility, fitting, note, opening, state
+from project_migration.workers.mlflow.database import arrived, compatibility, fitting, note, opening, state
 from project_migration.workers.mlflow.database.arrange import tell_lists
 from project_migration.workers.mlflow.database.arrangement import Lists
 from project_migration.workers.mlflow.database.arranging import Arranged, Arranger
@@ -36,6 +37,7 @@ from project_migration.workers.mlflow.database.revisions import releases
 from project_migration.workers.mlflow.database.selection import Selection
 from project_migration.workers.mlflow.database.sides import SOURCE, TARGET, Side, side_of
 from project_migration.workers.mlflow.database.store import Server, Store
+from project_migration.workers.mlflow.users import bringing
 
 PROBLEMS_LIMIT = 12
 
@@ -58,6 +60,8 @@ def work(job: Job) -> Record:
                 sides[name] = side_of(job, name)
                 stores[name] = stack.enter_context(opening.reading(sides[name].place, folder(job)))
                 facts[name] = {"reachable": True, **_look(stores[name])}
+                if name == TARGET:
+                    facts[name]["arrived"] = _arrived(stores[name])
             except Exception as error:
                 refused = error if isinstance(error, reasons.Refusal) else of_driver(name, error)
                 if refused is None:
@@ -77,6 +81,9 @@ def work(job: Job) -> Record:
                 facts[SOURCE].update(_source(source, arranged))
                 facts["selected"] = dict(_selected(arranged))
                 tell_lists(job, arranged)
+                if bringing.are_named((sides[SOURCE], sides[TARGET])):
+                    facts["users"], faults = _users(job, (sides[SOURCE], sides[TARGET]), arranged, scratch, selection)
+                    problems += faults
     return _record(job, facts, problems, arranged)
 
 
@@ -90,6 +97,11 @@ def _look(store: Store) -> Mapping[str, Any]:
         "releases": releases(schema.revision),
         "experiments": experiments,
     }
+
+
+def _arrived(target: Store) -> str:
+    """Told whatever stands in the way: a document that was carried out is not to be done again."""
+    return "" if note.read(target) else " ".join(arrived.read(target))
 
 
 def _between(ours: Side, theirs: Side, source: Store, target: Store) -> list[reasons.Refusal]:
@@ -117,6 +129,19 @@ def _arrange(
     stack.callback(lists.close)
     request = job.request
     return Arranger(source, target, selection, sides, request.migration_uid, request.migration_name).arrange(lists)
+
+
+def _users(
+    job: Job, sides: bringing.Sides, arranged: Arranged, scratch: Path, selection: Selection
+) -> tuple[dict[str, Any], list[reasons.Refusal]]:
+    try:
+        with bringing.opened(job, sides, arranged.arrangement, selection.on_conflict, scratch) as users:
+            return dict(users.counts), users.problems
+    except Exception as error:
+        refused = error if isinstance(error, reasons.Refusal) else of_driver("auth", error)
+        if refused is None:
+            raise
+        return {}, [refused]
 
 
 def _source(source: Store, arranged: Arranged) -> Mapping[str, Any]:

@@ -139,6 +139,9 @@ LEFT_OUT = {
 #: Sums by experiment and day: wrong once traces were added to the experiment; without them the server counts anew.
 ROLLUPS = ("sql_trace_metric_daily_rollups", "sql_span_cost_daily_rollups", "sql_assessment_daily_rollups")
 
+#: The basic-auth app has revisions of its own.
+USERS_VERSION_TABLE = "alembic_version_auth"
+
 #: Tables of the basic-auth app, which may lie in the same database.
 AUTH_TABLES = frozenset(
     {
@@ -153,12 +156,13 @@ AUTH_TABLES = frozenset(
         "gateway_endpoint_permissions",
         "gateway_model_definition_permissions",
         "workspace_permissions",
-        "alembic_version_auth",
+        USERS_VERSION_TABLE,
     }
 )
 
 VERSION_TABLE = "alembic_version"
 NOTE_TABLE = "project_migration_note"
+ARRIVED_TABLE = "project_migration_arrived"
 
 #: Tables whose rows can be long: a few are read at a time.
 WIDE = frozenset(
