@@ -212,6 +212,17 @@ def test_a_workspace_without_feature_flags_and_a_cdsw_without_quotas_are_no_trou
         assert case.move().counts["failedChecks"] == 0
 
 
+def test_large_objects_and_comments_on_extensions_are_no_trouble(case: Case, cdsw: Cdsw) -> None:
+    with cdsw.server.database("larger", template=cdsw.database) as name:
+        with cdsw.server.connect(name) as connection:
+            connection.execute("SELECT lo_from_bytea(654321, 'large')")
+            connection.execute("CREATE EXTENSION hstore; COMMENT ON EXTENSION hstore IS 'own words'")
+        case.archive, case.live = None, (cdsw.server, name, cdsw.directory / "projects")
+        case.move()
+        assert case.value("SELECT convert_from(lo_get(654321), 'UTF8')") == "large"
+        assert case.value("SELECT count(*) FROM pg_extension WHERE extname = 'hstore'") == 1
+
+
 def test_rows_of_credentials_never_arrive_even_from_a_dump_that_holds_them(case: Case, cdsw: Cdsw) -> None:
     with_dump(
         case,
