@@ -2,8 +2,8 @@
 
 Params: ``source`` (``database`` and ``projects``), ``target.archive``; ``bandwidth`` in bytes a second; ``major`` of
 the client tools (the server's own without it). Rows of credentials and the positions of their sequences are left out,
-and what lies in ``scratch``. ``db.sql`` lies in the workspace until it is packed; files go straight into the archive,
-which is written under another name, read back as a whole and renamed.
+and what lies in ``scratch``. ``db.sql`` lies in the workspace, without a name, until it is packed; files go straight
+into the archive, which is written under another name, read back as a whole and renamed.
 
 Counts: ``tables``, ``rows``, ``files``, ``directories``, ``symlinks``, ``hardLinks``, ``bytes``, ``skipped`` (pipes,
 sockets and devices, which are named), ``archiveBytes``. The digest is the SHA-256 of the archive.
@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers.cdsw import dumping, failures
@@ -45,9 +47,10 @@ def work(job: Job) -> Record:
     half = place.with_name(f"{place.name}{HALF}")
     root = open_root(source.root(job))
     try:
-        with scratch(job) as directory:
-            head = _dump(job, source, directory / "db.sql")
-            packing = _pack(job, half, directory, root)
+        # the dump holds hashes of passwords: its file has no name, and is gone with the helper
+        with scratch(job) as directory, tempfile.TemporaryFile(dir=directory) as dump:
+            head = _dump(job, source, dump)
+            packing = _pack(job, half, directory, dump, root)
             counts = _read_back(job, half, head, packing, directory)
         digest = _digest(half)
         half.replace(place)
@@ -62,7 +65,7 @@ def work(job: Job) -> Record:
     return job.record(counts=counts, digest=f"sha256:{digest}")
 
 
-def _dump(job: Job, source: Side, path: Path) -> Head:
+def _dump(job: Job, source: Side, dump: IO[bytes]) -> Head:
     endpoint = source.endpoint(job)
     with opened(endpoint) as session:
         version = Params(job.request.params).number("major", major(session), least=1)
@@ -70,12 +73,11 @@ def _dump(job: Job, source: Side, path: Path) -> Head:
 
     def kept(pieces: Iterator[bytes]) -> Iterator[bytes]:
         nonlocal size
-        with path.open("wb") as stream:
-            for piece in pieces:
-                stream.write(piece)
-                size += len(piece)
-                job.tell(Progress(size, size, 0, 0))
-                yield piece
+        for piece in pieces:
+            dump.write(piece)
+            size += len(piece)
+            job.tell(Progress(size, size, 0, 0))
+            yield piece
 
     # the files are what takes long: the dump is short, and not held up for them
     for _ in events(kept(dumping.dumped(endpoint, version, Pace(None))), head):
@@ -83,7 +85,7 @@ def _dump(job: Job, source: Side, path: Path) -> Head:
     return head
 
 
-def _pack(job: Job, half: Path, directory: Path, root: int) -> Packing:
+def _pack(job: Job, half: Path, directory: Path, dump: IO[bytes], root: int) -> Packing:
     half.unlink(missing_ok=True)
     pace = Pace(Params(job.request.params).effort.bandwidth)
     os.umask(0o077)
@@ -92,8 +94,7 @@ def _pack(job: Job, half: Path, directory: Path, root: int) -> Packing:
         job.tell(Progress(size, size, 0, 0))
 
     with Packing(half, directory, pace, tick, lambda name: job.lists.add("skipped", name)) as packing:
-        packing.add_dump(directory / "db.sql")
-        (directory / "db.sql").unlink()
+        packing.add_dump(dump)
         packing.add_tree(root)
     return packing
 

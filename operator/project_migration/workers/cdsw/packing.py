@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from project_migration.workers import reasons
 from project_migration.workers.cdsw import failures, safety
@@ -73,13 +74,15 @@ class Packing:
             self._file.close()
             self._links.close()
 
-    def add_dump(self, path: Path) -> None:
-        status = path.stat()
+    def add_dump(self, stream: IO[bytes]) -> None:
+        """All that was written to a file."""
+        stream.flush()
+        status = os.fstat(stream.fileno())
         info = tarfile.TarInfo(safety.DUMP)
         info.size, info.mtime, info.mode = status.st_size, int(status.st_mtime), 0o600
         self._head(info)
-        with path.open("rb", buffering=0) as stream:
-            self._content(iter(lambda: stream.read(PIECE), b""), status.st_size, safety.DUMP)
+        stream.seek(0)
+        self._content(iter(lambda: stream.read(PIECE), b""), status.st_size, safety.DUMP)
 
     def add_tree(self, root: int) -> None:
         """All of a projects' directory but what lies in scratch. Raises ``OSError``, ``Refused`` (SourceChanged)."""
