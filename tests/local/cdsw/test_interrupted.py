@@ -199,3 +199,18 @@ def test_a_request_that_was_carried_out_gives_its_record_again_as_a_program(case
     assert record.succeeded
     assert case.in_process("save").counts == record.counts
     assert "done already" in case.said
+
+
+def test_a_survey_leaves_no_database_behind_and_removes_what_a_killed_one_left(case: Case) -> None:
+    trial = f"project_migration_trial_{case.uid}"
+    before = case.state()
+    with case.server.connect() as connection:
+        connection.execute(f'CREATE DATABASE "{trial}"'.encode())
+    blocker = case.server.connect(trial)
+    survey = case.good("survey")
+    blocker.close()
+    assert survey.facts["target"]["tried"] is True
+    assert survey.counts["problems"] == 0
+    assert case.rows(f"SELECT 1 FROM pg_database WHERE datname = '{trial}'") == []
+    assert case.state() == before
+    assert case.value("SELECT to_regnamespace('_project_migration')") is None

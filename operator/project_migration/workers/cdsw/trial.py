@@ -6,6 +6,7 @@ dropped.
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 import psycopg
@@ -16,10 +17,11 @@ from project_migration.workers.cdsw.loading import Loader, load_failed
 from project_migration.workers.cdsw.request import Side, Unlisted
 from project_migration.workers.harness import Job
 from project_migration.workers.postgres import failures as of_postgres
-from project_migration.workers.postgres.session import Connection, connect, major, quoted, run, value
+from project_migration.workers.postgres.session import Connection, connect, major, quoted, rows, run, value
 from project_migration.workers.reasons import Refusal
 
 _NAMED = 5
+_DROP_SECONDS = 20.0
 
 _MAY_CREATE = """
 SELECT (rolcreatedb OR rolsuper) AND NOT pg_catalog.pg_is_in_recovery() FROM pg_catalog.pg_roles
@@ -73,8 +75,16 @@ class Trial:
         ):
             return
         ending = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s"
-        value(self._outer, ending, self._name)
-        run(self._outer, f"DROP DATABASE IF EXISTS {quoted(self._name)}")
+        deadline = time.monotonic() + _DROP_SECONDS
+        while True:
+            rows(self._outer, ending, self._name)
+            try:
+                run(self._outer, f"DROP DATABASE IF EXISTS {quoted(self._name)}")
+                return
+            except psycopg.errors.ObjectInUse:  # a session takes a moment to end
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def take(self, statement: Statement) -> None:
         """Raises ``Refused`` for what no dump may hold; what the server refuses is kept for :meth:`problems`."""
