@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from project_migration.model.conditions import End, Summary, with_conditions
 from project_migration.model.quantities import as_quantity, human_bytes, human_seconds, parse_bytes, parse_seconds
-from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Outcome, Progress, Record, Request
+from project_migration.model.records import TERMINATION_MESSAGE_LIMIT, Compared, Outcome, Progress, Record, Request
 from project_migration.model.status import Status
 
 
@@ -105,3 +105,17 @@ def test_a_survey_that_found_very_much_still_fits_the_termination_log() -> None:
     assert kept["target"]["empty"] is False
     assert kept["problems"]["count"] == 12
     assert len(kept["problems"]["found"]) > 2
+
+
+def test_a_proof_of_many_tables_fits_the_termination_log_and_keeps_those_that_differ() -> None:
+    alike = [Compared(f"{'table' * 8}_{number}", 10**9, 10**9, "a" * 16, "a" * 16) for number in range(80)]
+    differs = Compared("metrics", 308, 307, "b" * 16, "c" * 16)
+    record = Record("sha256:x", Outcome.FAILED, "VerifyFailed", "m" * 3000, compared=(differs, *alike))
+    text = record.to_json(TERMINATION_MESSAGE_LIMIT)
+    assert len(text.encode()) <= TERMINATION_MESSAGE_LIMIT
+    kept = Record.from_json(text)
+    assert kept.compared[0] == differs
+    assert len(kept.compared) > 20
+    assert kept.message.startswith("mmm")
+    assert Record.from_json(record.to_json()) == record
+    assert [one.same for one in kept.compared[:2]] == [False, True]
