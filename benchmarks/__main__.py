@@ -9,6 +9,7 @@ ALL = {
     "copy_tree": "files, against rsync -a and chown -R",
     "mlflow_api": "a tracking server to another one by their interfaces, against mlflow-export-import",
     "mlflow_database": "an MLflow database and its files, against a plain copy of both; memory with 10 million metrics",
+    "cdsw": "an archive of a CDSW into a workspace, against tar, cp, chown and psql; and the memory it takes",
     "postgres": "a PostgreSQL database, against pg_dump | psql and pg_dump -Fd -j2 | pg_restore -j2",
     "operator": "the operator on a real node: how soon it acts, and what it needs",
 }

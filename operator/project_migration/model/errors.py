@@ -93,6 +93,15 @@ class Reason(StrEnum):
     OBJECT_STORE_UNREACHABLE = "ObjectStoreUnreachable"
     BUCKET_NOT_FOUND = "BucketNotFound"
     ARCHIVE_UNREADABLE = "ArchiveUnreadable"
+    ARCHIVE_UNSAFE = "ArchiveUnsafe"
+    DUMP_UNUSABLE = "DumpUnusable"
+    LOAD_FAILED = "LoadFailed"
+    NOT_A_WORKSPACE = "NotAWorkspace"
+    ADMINISTRATOR_UNFIT = "AdministratorUnfit"
+    ADMINISTRATOR_CLASH = "AdministratorClash"
+    USERS_REFERRED_TO = "UsersReferredTo"
+    TABLES_REFERRED_TO = "TablesReferredTo"
+    SETTINGS_NOT_KEPT = "SettingsNotKept"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -211,11 +220,28 @@ REMEDIES: dict[Reason, str] = {
     " then retry.",
     Reason.ARTIFACTS_UNREACHABLE: "Mount the volume that holds the artifacts (artifacts.claimName), let the server"
     " proxy them (--serve-artifacts), or set select.metadataOnly.",
+    Reason.ARCHIVE_UNREADABLE: "Of MLflow: name the directory that holds the export's experiments or models, and"
+    " mend or remove the files that the message names. Of a CDSW: bring the whole archive again (db.sql and projects/"
+    " in one tar.gz), or make it anew.",
+    Reason.ARCHIVE_UNSAFE: "Do not trust this archive: make it anew on the CDSW with the guide's command, or remove"
+    " there what the message names.",
+    Reason.DUMP_UNUSABLE: "Make db.sql anew with pg_dump in its plain format, without further options but"
+    " --exclude-table-data, and see that it is copied to its end.",
+    Reason.LOAD_FAILED: "Nothing of that transaction is left on the target: mend on the CDSW what the message names,"
+    " make the dump anew and retry.",
+    Reason.NOT_A_WORKSPACE: "Name the database of a CDSW as the source, and that of a CML workspace as the target.",
+    Reason.ADMINISTRATOR_UNFIT: "Name a user of the target who is an administrator and no team, and who has logged in.",
+    Reason.ADMINISTRATOR_CLASH: "Set users to MapByName or MapByEmail, which makes them one person, or name another"
+    " administrator.",
+    Reason.USERS_REFERRED_TO: "Decide about the columns that the message names: let them follow the owners, empty their"
+    " tables, or remove the rows on the CDSW.",
+    Reason.TABLES_REFERRED_TO: "Decide about the tables that the message names: have them emptied too, or remove the"
+    " rows on the CDSW.",
+    Reason.SETTINGS_NOT_KEPT: "Run the schema Job of the target's own release on what was loaded: it has to bring the"
+    " columns that the message names.",
     Reason.OBJECT_STORE_UNREACHABLE: "Correct s3.endpointUrl, and see that helpers may reach the object store (name"
     " resolution, NetworkPolicies, firewalls); then retry.",
     Reason.BUCKET_NOT_FOUND: "Create the bucket, or correct s3.bucket, s3.region or s3.endpointUrl; then retry.",
-    Reason.ARCHIVE_UNREADABLE: "Name the directory that holds the export's experiments or models, and mend or remove"
-    " the files that the message names.",
     Reason.CANCELLED: "Nothing to do: a person cancelled the migration.",
     Reason.INTERNAL_ERROR: "Report it with the message: this is a fault of the operator.",
 }

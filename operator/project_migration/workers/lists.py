@@ -26,6 +26,14 @@ KINDS = (
     "missing",
     "different",
     "privilegesDropped",
+    "unmapped",
+    "pausedJobs",
+    "stoppedApplications",
+    "renamed",
+    "usersLeft",
+    "projectsWithoutFiles",
+    "failedChecks",
+    "kept",
 )
 
 

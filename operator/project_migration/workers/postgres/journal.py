@@ -170,7 +170,7 @@ def begin(session: Connection, migration: str, request: str, *, replace: bool) -
 def _note(session: Connection, migration: str, request: str) -> Entry:
     schemas = clearing.schemas(session)
     extensions = tuple(row[0] for row in rows(session, "SELECT extname FROM pg_catalog.pg_extension"))
-    restore = _schema_statements(session, (*schemas, "public"))
+    restore = schema_statements(session, (*schemas, "public"))
     with session.transaction():
         if read_arrived(session):
             run(session, f"DROP SCHEMA {SCHEMA}")
@@ -182,7 +182,8 @@ def _note(session: Connection, migration: str, request: str) -> Entry:
     return Entry(migration, request, WORKING, schemas, extensions, restore, {})
 
 
-def _schema_statements(session: Connection, schemas: tuple[str, ...]) -> tuple[str, ...]:
+def schema_statements(session: Connection, schemas: tuple[str, ...]) -> tuple[str, ...]:
+    """Statements that bring back owner, comment and privileges of schemas."""
     found: list[str] = []
     for owner, comment, grants in rows(session, _SCHEMA_STATE, list(schemas)):
         found += [owner, comment, *grants]
@@ -192,15 +193,20 @@ def _schema_statements(session: Connection, schemas: tuple[str, ...]) -> tuple[s
 def take_back(session: Connection, entry: Entry) -> None:
     """The database as it was when the note was written, and the note gone."""
     clearing.clear(session, entry.schemas, entry.extensions)
-    now = _schema_statements(session, (*entry.schemas, "public"))
     with session.transaction():
-        if sorted(now) != sorted(entry.restore):
-            for schema in (*entry.schemas, "public"):
-                for (grantee,) in rows(session, _GRANTEES, schema):
-                    run(session, f"REVOKE ALL ON SCHEMA {quoted(schema)} FROM {grantee}")
-            for statement in entry.restore:
-                run(session, statement)
+        restore_schemas(session, (*entry.schemas, "public"), entry.restore)
         run(session, f"DROP SCHEMA {SCHEMA} CASCADE")
+
+
+def restore_schemas(session: Connection, schemas: Sequence[str], statements: Sequence[str]) -> None:
+    """Owner, comment and privileges as :func:`schema_statements` told them, where they are others now."""
+    if sorted(schema_statements(session, tuple(schemas))) == sorted(statements):
+        return
+    for schema in schemas:
+        for (grantee,) in rows(session, _GRANTEES, schema):
+            run(session, f"REVOKE ALL ON SCHEMA {quoted(schema)} FROM {grantee}")
+    for statement in statements:
+        run(session, statement)
 
 
 def complete(session: Connection, counts: Mapping[str, int]) -> None:
