@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from project_migration.engine.effects import Mount, SecretMount
+from project_migration.engine.effects import Mount
 from project_migration.engine.platform import UnitWork, VolumeUse
 from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.mlflow import ARTIFACTS, TRACKING, Server
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record
-from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
+from project_migration.platforms.mlflow.requests import (
+    Params,
+    Part,
+    both_sides,
+    choices,
+    mlflow_of,
+    secrets,
+    sides,
+    target_only,
+)
 from project_migration.platforms.volumes import databases
 
 #: How long one attempt waits for a server that has just been started; others follow, as retries says.
@@ -22,7 +31,7 @@ WAIT_SECONDS = 30
 
 
 def uses(spec: Spec) -> Iterator[VolumeUse]:
-    for side, server in _sides(spec):
+    for side, server in sides(spec):
         if server.archive is not None:
             yield VolumeUse(TRACKING, side, server.archive)
 
@@ -50,39 +59,20 @@ def settlements(spec: Spec, arrived: Sequence[str]) -> tuple[UnitWork, ...]:
 
 def server_look(spec: Spec, *, files_move: bool) -> UnitWork:
     """Of the target alone, for what the proof of its database left in the workspace."""
-    server = mlflow_of(spec).target
-    return UnitWork(
-        TRACKING,
-        "mlflow.api.ask",
-        (),
-        {
-            "target": _server(Side.TARGET, server),
-            "workers": spec.transfer.workers,
-            "waitSeconds": WAIT_SECONDS,
-            "artifacts": ARTIFACTS if files_move else None,
-        },
-        _secrets(Side.TARGET, server),
-        network=True,
-    )
+    params = {
+        "workers": spec.transfer.workers,
+        "waitSeconds": WAIT_SECONDS,
+        "artifacts": ARTIFACTS if files_move else None,
+    }
+    return target_only(spec, _part, "mlflow.api.ask", params, write=False)
 
 
 def clearing(
     spec: Spec, what: databases.Clearing = databases.Clearing.EVERYTHING, arrived: Sequence[str] = ()
 ) -> UnitWork:
     """Takes away what carries this migration's mark, and nothing else; or leaves the word of what was carried out."""
-    server = mlflow_of(spec).target
-    return UnitWork(
-        TRACKING,
-        "mlflow.api.clear",
-        tuple(_mounts(Side.TARGET, server, write=True)),
-        {
-            "target": _server(Side.TARGET, server),
-            "what": str(what),
-            **({"arrived": list(arrived)} if arrived else {}),
-        },
-        _secrets(Side.TARGET, server),
-        network=True,
-    )
+    params = {"what": str(what), **({"arrived": list(arrived)} if arrived else {})}
+    return target_only(spec, _part, "mlflow.api.clear", params, write=True)
 
 
 def judge(spec: Spec, record: Record, *, written: bool) -> tuple[Failure, ...]:
@@ -94,44 +84,24 @@ def judge(spec: Spec, record: Record, *, written: bool) -> tuple[Failure, ...]:
     return found
 
 
-def _sides(spec: Spec) -> tuple[tuple[Side, Server], ...]:
-    mlflow = mlflow_of(spec)
-    return ((Side.SOURCE, mlflow.source), (Side.TARGET, mlflow.target))
-
-
 def _both(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
-    mounts: list[Mount] = []
-    mounted_secrets: list[SecretMount] = []
-    for side, server in _sides(spec):
-        mounts.extend(_mounts(side, server, write=write and side is Side.TARGET))
-        mounted_secrets.extend(_secrets(side, server))
-    sides = {side.value.lower(): _server(side, server) for side, server in _sides(spec)}
-    return UnitWork(
-        TRACKING,
-        f"mlflow.api.{program}",
-        tuple(mounts),
-        {**sides, **params},
-        tuple(mounted_secrets),
-        network=True,
-    )
+    return both_sides(spec, _part, f"mlflow.api.{program}", params, write=write)
 
 
-def _mounts(side: Side, server: Server, *, write: bool) -> Iterator[Mount]:
-    if server.archive is not None:
-        yield Mount(f"{side.value.lower()}-archive", server.archive, read_only=not write)
-
-
-def _secrets(side: Side, server: Server) -> tuple[SecretMount, ...]:
+def _part(side: Side, server: Server, write: bool) -> Part:
+    name = side.value.lower()
     # every key: a name and a password, or a token
-    return secrets(side.value.lower(), server.credentials_ref, server.ca_ref, keys=())
-
-
-def _server(side: Side, server: Server) -> Params:
+    login = secrets(name, server.credentials_ref, server.ca_ref, keys=())
     if server.archive is not None:
-        return {"archive": {"root": f"{side.value.lower()}-archive"}}
-    return {
-        "trackingUri": server.tracking_uri,
-        "insecureSkipVerify": server.insecure_skip_verify,
-        "workspace": None,
-        "artifacts": None,
-    }
+        root = f"{name}-archive"
+        return Part({"archive": {"root": root}}, (Mount(root, server.archive, read_only=not write),), login)
+    return Part(
+        {
+            "trackingUri": server.tracking_uri,
+            "insecureSkipVerify": server.insecure_skip_verify,
+            "workspace": None,
+            "artifacts": None,
+        },
+        (),
+        login,
+    )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from project_migration.engine.effects import SecretMount
-from project_migration.model.document import Spec
+from project_migration.engine.effects import Mount, SecretMount
+from project_migration.engine.platform import UnitWork
+from project_migration.model.document import Side, Spec
 from project_migration.model.endpoints import CaRef, SecretRef
-from project_migration.model.mlflow import Mlflow, ModelChoice
+from project_migration.model.mlflow import TRACKING, Mlflow, ModelChoice, Server
+from project_migration.platforms.volumes.databases import CA_FILE, CREDENTIAL_KEYS
 
 Params = Mapping[str, Any]
 
-#: What the workers call the file, whatever its key is called in the Secret.
-CA_FILE = "ca.crt"
-
 #: The glob that takes all.
 EVERY_NAME = "*"
-
-LOGIN = (("username", "username"), ("password", "password"))
 
 
 def mlflow_of(spec: Spec) -> Mlflow:
@@ -65,7 +62,7 @@ def secrets(
     prefix: str,
     credentials: SecretRef | None,
     authority: CaRef | None,
-    keys: tuple[tuple[str, str], ...] = LOGIN,
+    keys: tuple[tuple[str, str], ...] = CREDENTIAL_KEYS,
 ) -> tuple[SecretMount, ...]:
     """A side's Secrets as roots of the request: ``source-credentials``, ``source-ca``."""
     mounts = []
@@ -74,3 +71,42 @@ def secrets(
     if authority is not None:
         mounts.append(SecretMount(f"{prefix}-ca", authority.name, ((authority.key, CA_FILE),)))
     return tuple(mounts)
+
+
+class Part(NamedTuple):
+    """What a helper is given of one side."""
+
+    params: Params
+    mounts: tuple[Mount, ...]
+    secrets: tuple[SecretMount, ...]
+    network: bool = True
+    """Whether it is reached over the network."""
+
+
+PartOf = Callable[[Side, Server, bool], Part]
+"""Of a side; the last is whether its volumes are written to."""
+
+
+def sides(spec: Spec) -> tuple[tuple[Side, Server], ...]:
+    mlflow = mlflow_of(spec)
+    return ((Side.SOURCE, mlflow.source), (Side.TARGET, mlflow.target))
+
+
+def both_sides(spec: Spec, part_of: PartOf, worker: str, params: Params, *, write: bool) -> UnitWork:
+    parts = {side: part_of(side, server, write and side is Side.TARGET) for side, server in sides(spec)}
+    return _unit(parts, worker, params)
+
+
+def target_only(spec: Spec, part_of: PartOf, worker: str, params: Params, *, write: bool) -> UnitWork:
+    return _unit({Side.TARGET: part_of(Side.TARGET, mlflow_of(spec).target, write)}, worker, params)
+
+
+def _unit(parts: Mapping[Side, Part], worker: str, params: Params) -> UnitWork:
+    return UnitWork(
+        TRACKING,
+        worker,
+        tuple(mount for part in parts.values() for mount in part.mounts),
+        {**{side.value.lower(): part.params for side, part in parts.items()}, **params},
+        tuple(secret for part in parts.values() for secret in part.secrets),
+        network=any(part.network for part in parts.values()),
+    )

@@ -6,9 +6,10 @@ A PostgreSQL target that is in use is kept by its own tools' dump, a SQLite one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from project_migration.engine.effects import Mount, SecretMount
+from project_migration.engine.effects import Mount
 from project_migration.engine.platform import Backing, UnitWork, VolumeUse
 from project_migration.model.database_rules import place_of
 from project_migration.model.document import Database, Side, Spec
@@ -18,7 +19,16 @@ from project_migration.model.mlflow import TRACKING, Backend, Server, SqliteFile
 from project_migration.model.mlflow_rules import same_database
 from project_migration.model.quantities import parse_bytes
 from project_migration.model.records import Record, proved_manifest
-from project_migration.platforms.mlflow.requests import Params, choices, mlflow_of, secrets
+from project_migration.platforms.mlflow.requests import (
+    Params,
+    Part,
+    both_sides,
+    choices,
+    mlflow_of,
+    secrets,
+    sides,
+    target_only,
+)
 from project_migration.platforms.volumes import databases, keeping
 
 #: What the unit is called that takes users back.
@@ -29,7 +39,7 @@ BESIDE = ("", "-wal", "-shm", "-journal")
 
 
 def uses(spec: Spec) -> Iterator[VolumeUse]:
-    for side, server in _sides(spec):
+    for side, server in sides(spec):
         for backend in (server.backend, server.auth):
             if backend is not None and backend.sqlite is not None:
                 yield VolumeUse(TRACKING, side, backend.sqlite)
@@ -46,7 +56,7 @@ def targets(spec: Spec) -> Iterator[str]:
 
 
 def hosts(spec: Spec) -> Iterator[tuple[Side, str]]:
-    for side, server in _sides(spec):
+    for side, server in sides(spec):
         for backend in (server.backend, server.auth):
             database = (backend.postgres or backend.mysql) if backend is not None else None
             if database is not None:
@@ -141,14 +151,7 @@ def users_restore(spec: Spec, backing: Backing) -> UnitWork | None:
     target = _target(spec)
     if server.auth is None or backing.place is None or target.mysql is not None or same_database(server.auth, target):
         return None
-    return UnitWork(
-        USERS,
-        "mlflow.users.clear",
-        tuple(_mounts(Side.TARGET, server, write=True)),
-        {"target": _server(Side.TARGET, server)},
-        tuple(_secrets(Side.TARGET, server)),
-        network=_has_server((server,)),
-    )
+    return replace(target_only(spec, _part, "mlflow.users.clear", {}, write=True), name=USERS)
 
 
 def restore_proof(spec: Spec, backing: Backing) -> UnitWork | None:
@@ -167,63 +170,34 @@ def _target(spec: Spec) -> Backend:
     return backend
 
 
-def _sides(spec: Spec) -> tuple[tuple[Side, Server], ...]:
-    mlflow = mlflow_of(spec)
-    return ((Side.SOURCE, mlflow.source), (Side.TARGET, mlflow.target))
-
-
 def _both(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
-    mounts: list[Mount] = []
-    mounted_secrets: list[SecretMount] = []
-    for side, server in _sides(spec):
-        mounts.extend(_mounts(side, server, write=write and side is Side.TARGET))
-        mounted_secrets.extend(_secrets(side, server))
-    servers = tuple(server for _, server in _sides(spec))
-    sides = {side.value.lower(): _server(side, server) for side, server in _sides(spec)}
-    return UnitWork(
-        TRACKING,
-        f"mlflow.database.{program}",
-        tuple(mounts),
-        {**sides, **params},
-        tuple(mounted_secrets),
-        network=_has_server(servers),
-    )
+    return both_sides(spec, _part, f"mlflow.database.{program}", params, write=write)
 
 
 def _target_only(spec: Spec, program: str, params: Params, *, write: bool) -> UnitWork:
-    server = mlflow_of(spec).target
-    return UnitWork(
-        TRACKING,
-        f"mlflow.database.{program}",
-        tuple(_mounts(Side.TARGET, server, write=write)),
-        {"target": _server(Side.TARGET, server), **params},
-        tuple(_secrets(Side.TARGET, server)),
-        network=_has_server((server,)),
-    )
+    return target_only(spec, _part, f"mlflow.database.{program}", params, write=write)
 
 
-def _mounts(side: Side, server: Server, *, write: bool) -> Iterator[Mount]:
-    for name, backend in (("backend", server.backend), ("auth", server.auth)):
-        if backend is not None and backend.sqlite is not None:
-            yield Mount(f"{side.value.lower()}-{name}", backend.sqlite, read_only=not write)
-
-
-def _secrets(side: Side, server: Server) -> Iterator[SecretMount]:
-    name = side.value.lower()
-    if server.backend is not None and server.backend.sqlite is None:
-        yield from secrets(name, server.backend.credentials_ref, server.backend.ca_ref)
-    if server.auth is not None and server.auth.sqlite is None:
-        yield from secrets(f"{name}-auth", server.auth.credentials_ref, server.auth.ca_ref)
-
-
-def _server(side: Side, server: Server) -> Params:
+def _part(side: Side, server: Server, write: bool) -> Part:
     name = side.value.lower()
     assert server.backend is not None  # noqa: S101 - via Database has one on both sides
-    return {
-        "backend": _backend(f"{name}-backend", server.backend),
-        "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
-        "artifacts": server.artifacts.root if server.artifacts is not None else None,
-    }
+    backends = {f"{name}-backend": server.backend} | ({f"{name}-auth": server.auth} if server.auth is not None else {})
+    files = ((root, backend.sqlite) for root, backend in backends.items())
+    return Part(
+        {
+            "backend": _backend(f"{name}-backend", server.backend),
+            "auth": _backend(f"{name}-auth", server.auth) if server.auth is not None else None,
+            "artifacts": server.artifacts.root if server.artifacts is not None else None,
+        },
+        tuple(Mount(root, file, read_only=not write) for root, file in files if file is not None),
+        tuple(
+            secret
+            for root, backend in backends.items()
+            if backend.sqlite is None
+            for secret in secrets(root.removesuffix("-backend"), backend.credentials_ref, backend.ca_ref)
+        ),
+        network=any(backend.sqlite is None for backend in backends.values()),
+    )
 
 
 def _backend(root: str, backend: Backend) -> Params:
@@ -240,11 +214,6 @@ def _backend(root: str, backend: Backend) -> Params:
         "sslmode": str(sslmode) if sslmode else None,
         "insecureSkipVerify": backend.insecure_skip_verify,
     }
-
-
-def _has_server(servers: Sequence[Server]) -> bool:
-    backends = (backend for server in servers for backend in (server.backend, server.auth))
-    return any(backend is not None and backend.sqlite is None for backend in backends)
 
 
 def _as_database(spec: Spec) -> Database:
