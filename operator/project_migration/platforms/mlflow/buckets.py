@@ -15,7 +15,7 @@ from project_migration.model.endpoints import Volume
 from project_migration.model.mlflow import ARTIFACTS, Artifacts, ObjectStore, OnConflict
 from project_migration.model.quantities import parse_bytes
 from project_migration.platforms.mlflow.files import databases_among, plain
-from project_migration.platforms.mlflow.requests import CA_FILE, Params, mlflow_of
+from project_migration.platforms.mlflow.requests import Params, mlflow_of, secrets
 
 KEYS = (("accessKey", "accessKey"), ("secretKey", "secretKey"))
 
@@ -167,8 +167,4 @@ def _bucket(store: ObjectStore) -> Params:
 
 
 def _secrets(side: Side, store: ObjectStore) -> tuple[SecretMount, ...]:
-    root = f"{side.value.lower()}-store"
-    mounted = [SecretMount(f"{root}-credentials", store.credentials_ref.name, KEYS)]
-    if store.ca_ref is not None:
-        mounted.append(SecretMount(f"{root}-ca", store.ca_ref.name, ((store.ca_ref.key, CA_FILE),)))
-    return tuple(mounted)
+    return secrets(f"{side.value.lower()}-store", store.credentials_ref, store.ca_ref, KEYS)
