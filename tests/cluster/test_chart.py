@@ -346,10 +346,12 @@ SOME_WORKLOADS = [
     {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["db", "db2"], "verbs": ["patch"]},
     {"apiGroups": ["batch"], "resources": ["cronjobs"], "resourceNames": ["nightly", "weekly"], "verbs": ["patch"]},
 ]
+LOGIN = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["login"], "verbs": ["get"]}
 PEOPLE: dict[str, list[Json]] = {
     "only-migrations": [MIGRATIONS],
     "named-claims": [MIGRATIONS, SOME_CLAIMS],
     "named-claims-and-workloads": [MIGRATIONS, SOME_CLAIMS, *SOME_WORKLOADS],
+    "named-claims-and-login": [MIGRATIONS, SOME_CLAIMS, LOGIN],
     "all-claims": [MIGRATIONS, {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["use"]}],
     "pods": [MIGRATIONS, {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}],
 }
@@ -379,7 +381,8 @@ REQUESTS = {
     "a target to be made": ("named-claims", {"create": {}}, "target.create"),
     "a target to be made, as an editor": ("editor", {"create": {"size": "1Gi"}}, None),
     "a second pair that he may not use": ("named-claims", {"claims": ("a", "b", "c", "z")}, r"pairs\[1\]"),
-    "a dump that he may not mount": ("named-claims", {"databases": [DUMPED]}, "a dump as source"),
+    "a Secret that he may not read": ("named-claims", {"databases": [DUMPED]}, "you may not read Secret login"),
+    "a dump that he may not mount": ("named-claims-and-login", {"databases": [DUMPED]}, "a dump as source"),
     "a dump, as one who may create pods": ("pods", {"databases": [DUMPED]}, None),
     "a workload that he may not patch": (
         "named-claims",
