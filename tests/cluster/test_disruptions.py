@@ -213,6 +213,7 @@ def test_a_sub_path_is_never_followed_through_a_link(kube: Kube) -> None:
     assert kube.run("look", "ls -A /claims/new", "new") == ""
 
 
+@pytest.mark.timeout(700)
 def test_fifty_migrations_at_once_all_end_well(kube: Kube) -> None:
     count = 50
     kube.claims(*(f"from-{n}" for n in range(count)), *(f"to-{n}" for n in range(count)))
