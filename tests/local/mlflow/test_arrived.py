@@ -167,13 +167,13 @@ def test_a_report_is_compared_with_rows_and_files_of_a_target_that_was_in_use(la
     victim = _files(artifacts, max(moved))[0]
     kept = victim.read_bytes()
     victim.write_bytes(b"theirs")
-    base.run("UPDATE metrics SET value = value + 0.125 WHERE run_uuid = (SELECT min(run_uuid) FROM metrics)")
+    base.run("UPDATE metrics SET step = step + 1000000 WHERE run_uuid = (SELECT min(run_uuid) FROM metrics)")
     done = laptop.call("verify", str(report))
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"artifacts: different: {victim.relative_to(artifacts)}" in done.stdout
     assert "tracking: different: metrics " in done.stdout
     assert laptop.status()["phase"] == "Succeeded"
-    base.run("UPDATE metrics SET value = value - 1 WHERE run_uuid = (SELECT min(run_uuid) FROM metrics)")
+    base.run("UPDATE metrics SET step = step - 1000000 WHERE run_uuid = (SELECT min(run_uuid) FROM metrics)")
     victim.write_bytes(kept)
     (artifacts / "1" / "more").write_text("added by users")
     done = laptop.call("verify", str(report))
