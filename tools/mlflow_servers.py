@@ -108,7 +108,7 @@ def serving(
 
     ``prefix`` stands before every path, as with a proxy in front; ``variables`` are of its environment.
     """
-    port = _port()
+    port = low_port()
     if prefix:
         options = (*options, "--static-prefix", prefix)
     argv = (
@@ -123,7 +123,7 @@ def serving(
     with (scratch / "server.log").open("ab") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=scratch, env=settings, start_new_session=True)
     try:
-        _wait(process, address, scratch / "server.log")
+        wait(process, f"{address}/health", scratch / "server.log", "MLflow's server")
         yield address
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -135,7 +135,7 @@ def serving(
             process.wait(15)
 
 
-def _port() -> int:
+def low_port() -> int:
     """A free one below those that the kernel gives to connections, which take seconds less than a server."""
     while True:
         with socket.socket() as trial, contextlib.suppress(OSError):
@@ -143,13 +143,14 @@ def _port() -> int:
             return int(trial.getsockname()[1])
 
 
-def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def wait(process: subprocess.Popen[bytes], address: str, log: Path, what: str) -> None:
+    """Until the server answers at ``address``. Raises ``NoServer`` with the end of its log when it does not."""
     deadline = time.monotonic() + READY_SECONDS
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         with contextlib.suppress(urllib.error.URLError, OSError):
-            opener.open(f"{address}/health", timeout=2).close()
+            opener.open(address, timeout=2).close()
             return
         if time.monotonic() > deadline or process.poll() is not None:
-            raise NoServer(f"MLflow's server does not answer:\n{log.read_text()[-3000:]}")
+            raise NoServer(f"{what} does not answer:\n{log.read_text()[-3000:]}")
         time.sleep(0.1)

@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.mlflow_servers import FIRST_OF_KERNEL, environment, python
+from tools.mlflow_servers import environment, low_port, python, wait
 from tools.postgres_servers import NoServer
 
 READY_SECONDS = 60.0
@@ -53,7 +48,7 @@ class ObjectStore:
 @contextlib.contextmanager
 def serving(scratch: Path) -> Iterator[ObjectStore]:
     """A server on loopback, ended afterwards."""
-    port = _port()
+    port = low_port()
     endpoint = f"http://127.0.0.1:{port}"
     scratch.mkdir(parents=True, exist_ok=True)
     argv = (python(), "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port))
@@ -62,7 +57,7 @@ def serving(scratch: Path) -> Iterator[ObjectStore]:
     with log.open("ab") as stream:
         process = subprocess.Popen(argv, stdout=stream, stderr=stream, cwd=scratch, env=settings)
     try:
-        _wait(process, endpoint, log)
+        wait(process, f"{endpoint}/moto-api/", log, "the object store (run `sh tools/servers.sh`)")
         (access, secret), reader = _users(endpoint)
         yield ObjectStore(endpoint, access, secret, reader)
     finally:
@@ -82,22 +77,3 @@ def _users(endpoint: str) -> list[tuple[str, str]]:
     if done.returncode:
         raise NoServer(f"the object store makes no user:\n{done.stderr[-3000:]}")
     return [(access, secret) for access, secret in json.loads(done.stdout)]
-
-
-def _wait(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while True:
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            opener.open(f"{endpoint}/moto-api/", timeout=2).close()
-            return
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise NoServer(f"the object store does not answer; run `sh tools/servers.sh`:\n{log.read_text()[-3000:]}")
-        time.sleep(0.1)
-
-
-def _port() -> int:
-    while True:
-        with socket.socket() as trial, contextlib.suppress(OSError):
-            trial.bind(("127.0.0.1", random.randrange(4_000, FIRST_OF_KERNEL)))  # noqa: S311 - no secret
-            return int(trial.getsockname()[1])
