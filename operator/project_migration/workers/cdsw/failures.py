@@ -18,8 +18,7 @@ NOT_ENOUGH_SPACE = "NotEnoughSpace"
 NOT_ENOUGH_INODES = "NotEnoughInodes"
 
 
-class Refused(reasons.Refusal):
-    """A refusal that may pass through ``with`` blocks."""
+Refused = reasons.Refusal
 
 
 def unreadable(message: str) -> Refused:

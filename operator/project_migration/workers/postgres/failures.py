@@ -21,9 +21,7 @@ ROLE_MISSING = "RoleMissing"
 BACKUP_UNREADABLE = "BackupUnreadable"
 
 
-class Refused(reasons.Refusal):
-    """A refusal that may pass through ``with`` blocks: those set ``__traceback__``, which a frozen class forbids."""
-
+Refused = reasons.Refusal
 
 #: Words in the text of a connection that did not come about, in the order in which they are looked for.
 _AT_CONNECT = (

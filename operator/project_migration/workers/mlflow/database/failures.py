@@ -20,9 +20,7 @@ ARTIFACTS_UNSUPPORTED = "ArtifactsUnsupported"
 NOT_SUPPORTED_YET = "NotSupportedYet"
 
 
-class Refused(reasons.Refusal):
-    """A refusal that may pass through ``with`` blocks."""
-
+Refused = reasons.Refusal
 
 #: Result codes of SQLite (sqlite.org/rescode.html) and what they mean here.
 _SQLITE = {
