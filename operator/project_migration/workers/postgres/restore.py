@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -49,24 +49,26 @@ def work(job: Job) -> Record:
         entry = journal.begin(control, request.migration_uid, request.digest, replace=reading.flag(params, "replace"))
         if entry.state == journal.COMPLETE:
             return job.record(counts=entry.counts, digest=manifest.digest)
-        try:
+        with as_before_on_failure(target, control, entry):
             size = sum(size for size, _ in manifest.files.values())
             load(job, target, client, entry, place / DUMP, Progress(0, size, 0, len(manifest.files)))
             control.execute("ANALYZE")
             _compare(job, target, manifest)
             journal.complete(control, counts(manifest))
-        except psycopg.Error as error:
-            give_up(target, control, entry)
-            raise failures.of_error("target", error) from error
-        except Exception:
-            give_up(target, control, entry)
-            raise
     return job.record(counts=counts(manifest), digest=manifest.digest)
 
 
-def give_up(target: Endpoint, control: Connection, entry: journal.Entry) -> None:
-    with suppress(reasons.Refusal, psycopg.Error), journal.writer_again(target, control) as session:
-        journal.take_back(session, entry)
+@contextmanager
+def as_before_on_failure(target: Endpoint, control: Connection, entry: journal.Entry) -> Iterator[None]:
+    """What fails inside leaves the target as the note has it; where that does not work either, the note stays."""
+    try:
+        yield
+    except Exception as error:
+        with suppress(reasons.Refusal, psycopg.Error), journal.writer_again(target, control) as session:
+            journal.take_back(session, entry)
+        if isinstance(error, psycopg.Error):
+            raise failures.of_error("target", error) from error
+        raise
 
 
 def load(job: Job, target: Endpoint, client: tools.Tools, entry: journal.Entry, dump: Path, progress: Progress) -> None:

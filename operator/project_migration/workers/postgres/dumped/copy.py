@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 
-import psycopg
-
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
 from project_migration.workers.harness import Job
@@ -17,7 +15,7 @@ from project_migration.workers.postgres import failures, journal, reading, requi
 from project_migration.workers.postgres.dumped.archive import look
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.program import main
-from project_migration.workers.postgres.restore import give_up, load
+from project_migration.workers.postgres.restore import as_before_on_failure, load
 from project_migration.workers.postgres.session import major
 
 
@@ -34,21 +32,15 @@ def work(job: Job) -> Record:
         entry = journal.begin(control, request.migration_uid, request.digest, replace=reading.flag(params, "replace"))
         if entry.state == journal.COMPLETE:
             return job.record(counts=entry.counts, digest=digest)
-        try:
-            load(job, target, client, entry, dumped.place, Progress(0, counts["bytes"], 0, counts["tables"]))
+        with as_before_on_failure(target, control, entry):
+            try:
+                load(job, target, client, entry, dumped.place, Progress(0, counts["bytes"], 0, counts["tables"]))
+            except failures.Refused as refused:
+                if refused.reason != reasons.COPY_INCOMPLETE:
+                    raise
+                raise failures.Refused(refused.reason, f"the dump does not load: {refused.message}") from None
             control.execute("ANALYZE")
             journal.complete(control, counts)
-        except psycopg.Error as error:
-            give_up(target, control, entry)
-            raise failures.of_error("target", error) from error
-        except failures.Refused as refused:
-            give_up(target, control, entry)
-            if refused.reason == reasons.COPY_INCOMPLETE:
-                raise failures.Refused(reasons.COPY_INCOMPLETE, f"the dump does not load: {refused.message}") from None
-            raise
-        except BaseException:
-            give_up(target, control, entry)
-            raise
     return job.record(counts=counts, digest=digest)
 
 

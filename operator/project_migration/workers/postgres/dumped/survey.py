@@ -23,8 +23,8 @@ def work(job: Job) -> Record:
     problems: list[reasons.Refusal] = []
     facts: dict[str, dict[str, object]] = {"source": {"reachable": False}, "target": {"reachable": False}}
     dumped: Dumped | None = None
+    target = Endpoint.from_job(job, "target")
     try:
-        target = Endpoint.from_job(job, "target")
         dumped = _dump(job, target)
         facts["source"] = {"reachable": True, "major": dumped.major, "encoding": dumped.encoding}
         facts["source"] |= {"tables": len(dumped.tables), "extensions": list(dumped.extensions)[:20]}
@@ -32,7 +32,7 @@ def work(job: Job) -> Record:
         problems.append(refused)
     counts = {"rows": 0, "tables": len(dumped.tables) if dumped else 0, "bytes": dumped.bytes if dumped else 0}
     try:
-        with opened(Endpoint.from_job(job, "target")) as session:
+        with opened(target) as session:
             held = target_facts(session, job)
             facts["target"] = {"reachable": True, "major": major(session), **held}
             facts["tools"] = {"needed": major(session), "found": {str(k): v for k, v in tools.found().items()}}
