@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from collections.abc import Generator
 
 from project_migration.workers.cdsw import tables, workspace
@@ -12,13 +10,10 @@ from project_migration.workers.cdsw.request import Side
 from project_migration.workers.harness import Job
 from project_migration.workers.pace import Pace
 from project_migration.workers.params import Params
-from project_migration.workers.postgres import failures as of_postgres
 from project_migration.workers.postgres import tools
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.journal import SCHEMA
 from project_migration.workers.postgres.session import opened, quoted
-
-PIECE = 1 << 20
 
 
 def pieces_of(job: Job, source: Side, target_major: int) -> Generator[bytes, None, None]:
@@ -38,19 +33,9 @@ def dumped(endpoint: Endpoint, major: int, pace: Pace, *options: str) -> Generat
         *options,
         *_without(endpoint),
     )
-    with endpoint.tool_environment() as environment, tempfile.TemporaryFile() as err:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": err}
-        running = tools.Running()
-        with running.program(argv, environment.variables, environment.descriptor, **streams) as process:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            while piece := process.stdout.read(PIECE):
-                pace.take(len(piece))
-                yield piece
-            code = process.wait()
-        if code:
-            err.seek(0)
-            told = endpoint.scrub(err.read()[-8000:].decode(errors="replace"))
-            raise of_postgres.of_tool(f"{endpoint.side}: writing the dump", told)
+    for piece in tools.pieces(tools.Running(), endpoint, argv, "writing the dump"):
+        pace.take(len(piece))
+        yield piece
 
 
 def _without(endpoint: Endpoint) -> tuple[str, ...]:

@@ -8,25 +8,19 @@ target write rows as frozen (manual, COPY, "FREEZE"): no second pass sets hint b
 
 from __future__ import annotations
 
-import fcntl
-import os
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from psycopg import Copy
 
 from project_migration.workers import reasons
-from project_migration.workers.postgres import failures
+from project_migration.workers.postgres import failures, tools
 from project_migration.workers.postgres.catalog import Table
 from project_migration.workers.postgres.endpoint import Endpoint
 from project_migration.workers.postgres.session import SETTINGS, Connection, literal, trusted
 from project_migration.workers.postgres.tools import Running, Tools
-
-PIECE = 1 << 20
 
 #: Below this a psql of its own costs more than a call for each row.
 SMALL = 4 << 20
@@ -72,20 +66,8 @@ class Reader:
 
     def _through_psql(self, table: Table, statement: str) -> Iterator[bytes]:
         argv = (self._client["psql"], "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "-vON_ERROR_STOP=1")
-        with self._source.tool_environment() as environment, tempfile.TemporaryFile() as told:
-            variables = {**environment.variables, "PGCLIENTENCODING": self._encoding}
-            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": told, "bufsize": 0}
-            with self._running.program(argv, variables, environment.descriptor, **streams) as process:
-                assert process.stdin is not None  # noqa: S101 - asked for above
-                assert process.stdout is not None  # noqa: S101
-                process.stdin.write(self._script(statement).encode(_python_name(self._encoding)))
-                process.stdin.close()
-                yield from _pieces(process.stdout.fileno())
-                code = process.wait()
-            if code:
-                told.seek(0)
-                text = self._source.scrub(told.read()[-4000:].decode(errors="replace"))
-                raise failures.of_tool(f"{self._source.side}: {table.title}", text)
+        script = self._script(statement).encode(_python_name(self._encoding))
+        return tools.pieces(self._running, self._source, argv, table.title, script=script, encoding=self._encoding)
 
     def _script(self, statement: str) -> str:
         known = {name: text for name, text in SETTINGS.items() if not name.endswith("_timeout")}
@@ -93,15 +75,6 @@ class Reader:
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
         settings = "".join(f"{line}\n" for line in lines)
         return f"{settings}{begin}\nSET TRANSACTION SNAPSHOT {literal(self._snapshot)};\n{statement};\n"
-
-
-def _pieces(descriptor: int) -> Iterator[bytes]:
-    # as much as a user may ask for (fs.pipe-max-size); 64 KiB otherwise
-    with_more_room = getattr(fcntl, "F_SETPIPE_SZ", 1031)
-    with suppress(OSError):
-        fcntl.fcntl(descriptor, with_more_room, PIECE)
-    while piece := os.read(descriptor, PIECE):
-        yield piece
 
 
 def _python_name(encoding: str) -> str:

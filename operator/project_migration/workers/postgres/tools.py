@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import re
@@ -9,8 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,9 @@ from project_migration.workers.postgres import failures
 from project_migration.workers.postgres.endpoint import Endpoint
 
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
+#: How much of what a tool prints is read at once.
+PIECE = 1 << 20
+
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
 
@@ -163,3 +167,43 @@ def run(
             raise failures.of_tool(f"{endpoint.side}: {what}", told)
         out.seek(0)
         return out.read().decode(errors="surrogateescape")
+
+
+def pieces(
+    running: Running,
+    endpoint: Endpoint,
+    argv: Sequence[str],
+    what: str,
+    *,
+    script: bytes = b"",
+    encoding: str = "",
+) -> Generator[bytes, None, None]:
+    """What one tool prints, as it prints it. ``script`` is its input, ``encoding`` the client's.
+
+    Whoever closes this before its end ends the tool. Raises ``Refused`` after the last piece when the tool did not end
+    well: nothing is whole before.
+    """
+    with endpoint.tool_environment() as environment, tempfile.TemporaryFile() as err:
+        stdin = subprocess.PIPE if script else subprocess.DEVNULL
+        streams = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": err, "bufsize": 0}
+        variables = {**environment.variables, **({"PGCLIENTENCODING": encoding} if encoding else {})}
+        with running.program(argv, variables, environment.descriptor, **streams) as process:
+            if process.stdin is not None:
+                process.stdin.write(script)
+                process.stdin.close()
+            assert process.stdout is not None  # noqa: S101 - asked for above
+            yield from _printed(process.stdout.fileno())
+            code = process.wait()
+        if code:
+            err.seek(0)
+            told = endpoint.scrub(err.read()[-8000:].decode(errors="replace"))
+            raise failures.of_tool(f"{endpoint.side}: {what}", told)
+
+
+def _printed(descriptor: int) -> Iterator[bytes]:
+    # as much as a user may ask for (fs.pipe-max-size); 64 KiB otherwise
+    with_more_room = getattr(fcntl, "F_SETPIPE_SZ", 1031)
+    with suppress(OSError):
+        fcntl.fcntl(descriptor, with_more_room, PIECE)
+    while piece := os.read(descriptor, PIECE):
+        yield piece

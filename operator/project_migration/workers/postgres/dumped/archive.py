@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,10 @@ from project_migration.workers.postgres.requirements import Choices
 
 #: The file that a dump in directory format always has, beside its data.
 CONTENTS = "toc.dat"
-PIECE = 1 << 20
+READING = "reading the dump"
+
+#: Of a dump without COPY, how much is looked at to know that.
+HEAD = 1 << 20
 
 _MAJOR = re.compile(r"^;\s+Dumped from database version: (\d+)", re.MULTILINE)
 _MADE_BY = re.compile(r"^;\s+Dumped by pg_dump version: (\d+)", re.MULTILINE)
@@ -114,29 +116,23 @@ def printed(
     to_its_end: bool = True,
 ) -> Iterator[Iterator[bytes]]:
     """What ``pg_restore`` prints of these lines of its list, in pieces. Raises ``Refused`` when it ends otherwise."""
-    with (
-        target.tool_environment() as environment,
-        tempfile.NamedTemporaryFile("w", suffix=".list", encoding="utf-8", errors="surrogateescape") as chosen,
-        tempfile.TemporaryFile() as told,
-    ):
+    with tempfile.NamedTemporaryFile("w", suffix=".list", encoding="utf-8", errors="surrogateescape") as chosen:
         chosen.writelines(f"{line}\n" for line in lines)
         chosen.flush()
         argv = (client["pg_restore"], "--data-only", f"--use-list={chosen.name}", "--file=-", str(dumped.place))
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": told}
-        with running.program(argv, environment.variables, environment.descriptor, **streams) as process:
-            assert process.stdout is not None  # noqa: S101 - asked for above
-            descriptor = process.stdout.fileno()
-            pieces = iter(lambda: os.read(descriptor, PIECE), b"")
+        with closing(_of_the_source(tools.pieces(running, target, argv, READING), target)) as pieces:
             yield pieces
-            if not to_its_end:
-                return
-            for _ in pieces:  # what nobody asked for, so that it can end
+            for _ in pieces if to_its_end else ():  # what nobody asked for, so that it can end
                 pass
-            code = process.wait()
-        if code:
-            told.seek(0)
-            text = failures.last_line(told.read()[-4000:].decode(errors="replace"))
-            raise failures.Refused(reasons.SOURCE_UNREADABLE, f"source: {text}")
+
+
+def _of_the_source(pieces: Generator[bytes, None, None], lends: Endpoint) -> Generator[bytes, None, None]:
+    """The tool has the target's environment, and speaks of the dump all the same."""
+    try:
+        yield from pieces
+    except failures.Refused as refused:
+        words = refused.message.removeprefix(f"{lends.side}: {READING}: ")
+        raise failures.Refused(reasons.SOURCE_UNREADABLE, f"source: {words}") from refused
 
 
 def refuse_inserts(client: tools.Tools, target: Endpoint, dumped: Dumped) -> None:
@@ -149,7 +145,7 @@ def refuse_inserts(client: tools.Tools, target: Endpoint, dumped: Dumped) -> Non
             head += piece
             if COPY.search(head):
                 return
-            if len(head) > PIECE:
+            if len(head) > HEAD:
                 break
     message = "source: the dump holds rows as INSERT statements: make it without --inserts and --column-inserts"
     raise failures.Refused(reasons.SOURCE_UNREADABLE, message)
