@@ -11,7 +11,7 @@ from project_migration.model.labels import RETRY
 from project_migration.model.status import State, Status
 
 from .surroundings import a_cluster, a_document, assert_workloads_are_back, run, watch_invariants
-from .test_crashes import Mortal, live_until_death
+from .test_crashes import deaths
 from .test_databases import both_kinds
 from .test_flow import annotated, changed, events
 
@@ -227,33 +227,27 @@ def test_a_target_that_users_hold_again_may_stay_untold_where_nothing_has_to_go(
             assert any(words.startswith("home: the target does not say") for words in status.warnings)
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_it_is_recognised_wherever_the_operator_dies(before: bool) -> None:
-    for dies_at in range(1, 200):
-        cluster = carried_out(a_document(**BACKUP))
-        key = cluster.add(a_document(**BACKUP))
-        died = live_until_death(cluster, key, Mortal(cluster, dies_at, before=before))
+def test_it_is_recognised_wherever_the_operator_dies() -> None:
+    whole = carried_out(a_document(**BACKUP))
+    key = whole.add(a_document(**BACKUP))
+    left = deaths(whole, key)
+    for cluster in left:
         cluster.tick()
         status = run(cluster, key)
         assert_recognised(cluster, status)
-        if not died:
-            return
-    raise AssertionError("it never ended by itself")
+    assert len(left) > 20
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_all_targets_say_so_or_the_migration_has_not_succeeded(before: bool) -> None:
-    for dies_at in range(1, 400):
-        cluster = a_cluster()
-        cluster.watcher = watch_invariants
-        key = cluster.add(a_document())
-        died = live_until_death(cluster, key, Mortal(cluster, dies_at, before=before))
+def test_all_targets_say_so_or_the_migration_has_not_succeeded() -> None:
+    whole = a_cluster()
+    whole.watcher = watch_invariants
+    key = whole.add(a_document())
+    left = deaths(whole, key)
+    for cluster in left:
         steps = {step.id: step.state for step in cluster.migrations[key].status.steps}
         assert len(cluster.arrived) == 2 or steps.get("settle") is not State.SUCCEEDED
         assert not cluster.arrived or steps["verify"] is State.SUCCEEDED
         cluster.tick()
         assert run(cluster, key).phase == "Succeeded"
         assert len(cluster.arrived) == 2
-        if not died:
-            return
-    raise AssertionError("the migration never ended by itself")
+    assert len(left) > 80

@@ -23,7 +23,7 @@ from .surroundings import (
     settle,
     watch_invariants,
 )
-from .test_crashes import Mortal, live_until_death
+from .test_crashes import deaths
 from .test_databases import both_kinds
 from .test_flow import annotated, changed, events
 
@@ -169,12 +169,11 @@ def test_after_a_rollback_a_retry_keeps_what_users_have_by_then() -> None:
 
 @pytest.mark.parametrize("spec", [{}, KEPT])
 def test_a_cancelled_migration_puts_back_what_it_wrote(spec: dict[str, object]) -> None:
-    for stopped_at in range(1, 400):
-        cluster = a_cluster()
-        cluster.watcher = watch_invariants
-        key = cluster.add(a_document(**spec))
-        if not live_until_death(cluster, key, Mortal(cluster, stopped_at, before=False)):
-            return
+    whole = a_cluster()
+    whole.watcher = watch_invariants
+    key = whole.add(a_document(**spec))
+    left = deaths(whole, key)[:-1]
+    for stopped_at, cluster in enumerate(left):
         changed(cluster, key, cancel=True)
         status = run(cluster, key)
         assert status.phase in ("Cancelled", "Succeeded")
@@ -182,7 +181,7 @@ def test_a_cancelled_migration_puts_back_what_it_wrote(spec: dict[str, object]) 
         assert verified or status.first_write_at is None, f"stopped at {stopped_at}"
         assert_workloads_are_back(cluster, status)
         assert not cluster.leases
-    raise AssertionError("the migration never ended by itself")
+    assert len(left) > 80
 
 
 def succeeded(cluster: FakeCluster) -> Key:
@@ -213,22 +212,19 @@ def test_an_undo_that_cannot_begin_leaves_the_target_as_it_is() -> None:
     assert_workloads_are_back(cluster, status)
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_an_undo_ends_the_same_wherever_the_operator_dies(before: bool) -> None:
-    for dies_at in range(1, 200):
-        cluster = in_use()
-        key = succeeded(cluster)
-        changed(cluster, key, undo=True)
-        one_pass(FakeBackend(cluster), key, pace=PACE, now=lambda cluster=cluster: cluster.now)
-        died = live_until_death(cluster, key, Mortal(cluster, dies_at, before=before))
+def test_an_undo_ends_the_same_wherever_the_operator_dies() -> None:
+    whole = in_use()
+    key = succeeded(whole)
+    changed(whole, key, undo=True)
+    one_pass(FakeBackend(whole), key, pace=PACE, now=lambda: whole.now)
+    left = deaths(whole, key)
+    for dies_at, cluster in enumerate(left):
         cluster.tick()
         status = run(cluster, key)
         assert (status.phase, status.first_write_at) == ("Undone", None), f"died at {dies_at}: {status.failure}"
         assert_workloads_are_back(cluster, status)
         assert not cluster.leases
-        if not died:
-            return
-    raise AssertionError("the undo never ended by itself")
+    assert len(left) > 20
 
 
 def test_a_database_that_could_not_be_restored_is_never_called_as_it_was() -> None:

@@ -8,7 +8,7 @@ only when its program has ended, a prepared helper does nothing. Its clock, its 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -133,6 +133,19 @@ def _target(helper: FakeHelper) -> str:
     return f"{server.get('host')}/{server.get('database')}"
 
 
+def _own(value: object) -> object:
+    """What of a cluster's state changes in place, copied; what never does, such as a status, as it is."""
+    if isinstance(value, dict):
+        return {key: _own(found) for key, found in value.items()}
+    if isinstance(value, list):
+        return [_own(found) for found in value]
+    if isinstance(value, set):
+        return set(value)
+    if isinstance(value, FakeWorkload | FakeHelper | FakeLease | FakeMigration):
+        return replace(value, **{each.name: _own(getattr(value, each.name)) for each in fields(value)})
+    return value
+
+
 Watcher = Callable[["FakeCluster", str, object], None]
 
 
@@ -177,6 +190,10 @@ class FakeCluster:
     watcher: Watcher | None = None
     """Told of helpers that begin and of saves, for tests that hold invariants against them."""
     serial: int = 0
+
+    def copy(self) -> FakeCluster:
+        """Another one in the same state, which goes its own way from here. Its watcher is the same."""
+        return replace(self, **{each.name: _own(getattr(self, each.name)) for each in fields(self)})
 
     def add(self, document: Document) -> Key:
         key = Key(document.metadata.namespace, document.metadata.name)

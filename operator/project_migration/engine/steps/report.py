@@ -44,16 +44,19 @@ class Report:
         hindrance = self._hindrance(context)
         if hindrance:
             return Outcome.done(_placed(context.status, ""), hindrance, remove_helpers(context))
+        step = context.step(self.id)
+        if not step.units:
+            begun = step.model_copy(update={"units": first_units(context, [_work({})])})
+            return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
+        if not _helper_is_to_be_made(context, step):
+            return self._write(context, step, {})
         files = context.press(_as_ended(context))
         if not files:
             return _unwritten(context, context.status, "it could not be made; the operator's log says why")
-        return self._write(context, context.step(self.id), files)
+        return self._write(context, step, files)
 
     def _write(self, context: Context, step: StepStatus, files: Mapping[str, str]) -> Outcome:
-        work = UnitWork(UNIT, "report", mounts=(), params={"files": dict(files)})
-        if not step.units:
-            begun = step.model_copy(update={"units": first_units(context, [work])})
-            return Outcome.wait(with_step(context.status, begun), "", again_in=0.0)
+        work = _work(files)
         outcome = run_units(context, step, [work])
         status = with_step(context.status, step.model_copy(update={"units": outcome.units}))
         unit = outcome.units[0]
@@ -80,6 +83,16 @@ class Report:
         if self.way_back and context.spec.suspend:
             return "not written: suspended"
         return ""
+
+
+def _work(files: Mapping[str, str]) -> UnitWork:
+    return UnitWork(UNIT, "report", mounts=(), params={"files": dict(files)})
+
+
+def _helper_is_to_be_made(context: Context, step: StepStatus) -> bool:
+    """Whether this pass hands out the files. Printing them takes longer than all else in a pass."""
+    unit = step.units[0]
+    return unit.state is State.PENDING or (unit.state is State.RUNNING and unit.helper not in context.world.helpers)
 
 
 def _as_ended(context: Context) -> Migration:
