@@ -7,6 +7,8 @@ INSTALLED := .venv/.installed
 SERVERS := .venv-servers/.installed
 # two cores are enough to be worth it; more are used when they are there
 JOBS ?= auto
+# nodes of the cluster tests, each with its share of them; tests/cluster/conftest.py says how many by itself
+NODES ?= auto
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -37,7 +39,7 @@ test: install $(SERVERS) ## the ordinary tests: unit, scenarios, one machine
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 test-cluster: install ## the operator on a real Kubernetes node (or on the cluster that KUBECONFIG names)
-	@$(BIN)/python -m pytest tests/cluster $(PYTEST)
+	@$(BIN)/python -m pytest tests/cluster -n $(NODES) $(PYTEST)
 
 lint: install ## types, style, layers, and whether generated files are up to date
 	@$(BIN)/ruff check

@@ -2,7 +2,7 @@
 
 ``HYPOTHESIS_PROFILE=explore`` looks for new ones, twenty times as many, with a seed that pytest prints.
 
-With several workers, tests that share servers which are slow to start go to one of them, and first.
+With several workers, tests that share what is slow to make go to one of them, and first.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ settings.register_profile("steady", derandomize=True, deadline=None, max_example
 settings.register_profile("explore", deadline=None, max_examples=6_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
-#: A set of tracking servers takes half a minute of a processor.
-TOGETHER = ("tests/local/mlflow", "tests/local/mlflow_api")
+#: Folders and files whose tests share servers, installations or an operator at rest.
+TOGETHER = (
+    "tests/local/mlflow",  # a set of tracking servers takes half a minute of a processor
+    "tests/local/mlflow_api",
+    "tests/cluster/backend",
+    "tests/cluster/test_chart.py",
+    "tests/cluster/test_databases.py",
+    "tests/cluster/test_mlflow.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -29,7 +36,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         """Every test by itself but those; what is largest goes first."""
 
         def _split_scope(self, nodeid: str) -> str:
-            folder = nodeid.partition("::")[0].rpartition("/")[0]
-            return folder if folder in TOGETHER else nodeid
+            file = nodeid.partition("::")[0]
+            return next((place for place in TOGETHER if file == place or file.startswith(f"{place}/")), nodeid)
 
     return ByServers(config, log)

@@ -1,9 +1,14 @@
 """A cluster for the session: the one KUBECONFIG names, or a node of our own; in it the operator, from its own image,
-installed by its own chart."""
+installed by its own chart.
+
+With several workers each has a node of its own. Tests wait far more than they compute, and many of them kill, scale or
+upgrade the operator that others on the same node would need.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,18 +18,47 @@ import pytest
 from tests.cluster import node
 from tests.cluster.kube import OPERATOR_NAMESPACE, RELEASE, Kube, Namespaces, wait
 from tests.cluster.node import Tools, lifecycle
+from tests.cluster.node.enclosure import holder
 from tests.cluster.node.place import Place, chosen_by_environment
 
-NODE = "pmig-tests"
+#: pytest-xdist's name for the worker that this is; none where there are no workers.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+
+
+def node_of(worker: str | None) -> str:
+    return f"pmig-tests-{worker}" if worker else "pmig-tests"
+
+
+NODE = node_of(WORKER)
 CHART = "helm/project-migration-operator"
 PRIVILEGED = "migration.mlops.dev/privileged-helpers"
 
 numbers = itertools.count(1)
 
 
+#: A node and what runs on it have 2 GiB of memory and half a processor at the most of the time.
+MOST_NODES = 3
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of ``-n auto``: one more node than there are processors, and none beside the user's cluster."""
+    return 0 if chosen_by_environment() else min(MOST_NODES, (os.cpu_count() or 1) + 1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Workers take their nodes down themselves; of a run that was interrupted, the one that started them does."""
+    workers = 0 if WORKER else config.getoption("numprocesses", default=None) or 0
+    for place in (Place(node_of(f"gw{number}")) for number in range(workers)):
+        if holder(place) is not None:
+            lifecycle.down(place)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Tools]:
     """Always torn down, unless it is the user's own. The image in it is what the project's own Dockerfile makes."""
+    if chosen_by_environment() is not None and WORKER:
+        pytest.exit("tests on the cluster that KUBECONFIG names run one after the other: leave out -n")
     try:
         yield node.cluster(NODE, operator_image=True)
     finally:

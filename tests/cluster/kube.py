@@ -177,7 +177,7 @@ class Kube:
     def replicas(self, kind: str, name: str) -> int:
         return int((self.get(kind, name) or {})["spec"]["replicas"])
 
-    def ready(self, kind: str, name: str, count: int, timeout: float = 60) -> None:
+    def ready(self, kind: str, name: str, count: int, timeout: float = 120) -> None:
         wait(
             lambda: ((self.get(kind, name) or {}).get("status") or {}).get("readyReplicas", 0) == count,
             f"{kind} {name} to have {count} ready pods",

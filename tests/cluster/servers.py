@@ -66,7 +66,7 @@ class Server:
 
     def serve(self) -> None:
         """Waits until it answers, and makes the database that tests use."""
-        self.kube.ready("statefulset", self.name, 1, timeout=120)
+        self.kube.ready("statefulset", self.name, 1, timeout=300)
 
     def sql(self, statement: str, database: str = DATABASE) -> str:
         """What psql prints, unaligned; over the socket, which asks for no password."""

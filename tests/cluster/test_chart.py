@@ -381,7 +381,7 @@ REQUESTS = {
     "a target to be made": ("named-claims", {"create": {}}, "target.create"),
     "a target to be made, as an editor": ("editor", {"create": {"size": "1Gi"}}, None),
     "a second pair that he may not use": ("named-claims", {"claims": ("a", "b", "c", "z")}, r"pairs\[1\]"),
-    "a Secret that he may not read": ("named-claims", {"databases": [DUMPED]}, "you may not read Secret login"),
+    "a Secret that he may not read": ("all-claims", {"databases": [DUMPED]}, "you may not read Secret login"),
     "a dump that he may not mount": ("named-claims-and-login", {"databases": [DUMPED]}, "a dump as source"),
     "a dump, as one who may create pods": ("pods", {"databases": [DUMPED]}, None),
     "a workload that he may not patch": (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from project_migration.model.labels import UNIT
-from tests.cluster.conftest import PRIVILEGED, install
+from tests.cluster.conftest import NODE, PRIVILEGED, install
 from tests.cluster.killing import KILLS, SEED, an_operator, kill, killed_at_random, without_operator
 from tests.cluster.kube import Kube, Namespaces, a_migration, a_pair, describe, wait
 from tests.cluster.node import Tools, load_postgres
@@ -27,7 +27,6 @@ __all__ = ["without_operator"]
 
 pytestmark = pytest.mark.timeout(600)
 
-NODE = "pmig-tests"
 LEDGER = "ledger"
 
 #: What users of the target have, of which the migration's own table has the name of one.

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from project_migration.model.mlflow import ARTIFACTS, TRACKING
-from tests.cluster.conftest import PRIVILEGED
+from tests.cluster.conftest import NODE, PRIVILEGED
 from tests.cluster.killing import KILLS, SEED, killed_at_random, no_operator
 from tests.cluster.kube import TIMEOUTS, Kube, Namespaces, describe, wait
 from tests.cluster.node import Tools, load_mlflow
@@ -29,7 +29,6 @@ from tests.cluster.tracking import Tracking
 
 pytestmark = pytest.mark.timeout(600)
 
-NODE = "pmig-tests"
 BEFORE, AFTER = "before", "after"
 
 #: Where what comes has its files, in the claim of the server that gets it.

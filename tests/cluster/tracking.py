@@ -43,7 +43,7 @@ class Tracking:
         self.kube.apply(*self.database.secrets(), self._service(), self._deployment(replicas))
 
     def serve(self) -> None:
-        self.kube.ready("deployment", self.name, 1, timeout=120)
+        self.kube.ready("deployment", self.name, 1, timeout=300)
 
     def scale(self, replicas: int) -> None:
         self.kube.kubectl("scale", "deployment", self.name, f"--replicas={replicas}")

@@ -1,11 +1,10 @@
 """A cluster with the CRD and without an operator: these tests do by hand what an operator would do.
 
-An operator that is installed is scaled down for as long as they run, so they run in one process.
+An operator that is installed is scaled down for as long as they run, so all of them go to one worker.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,7 +47,7 @@ def client(configuration: Configuration) -> Iterator[Client]:
     yield found
     for path, replicas in resting:
         found.patch(path, {"spec": {"replicas": replicas}})
-    if ours and "PYTEST_XDIST_WORKER" not in os.environ:  # the chart brings its own, and others may still use ours
+    if ours:  # the chart brings its own
         found.delete(CRDS.path(name=name_of(definition)))
         wait_until(lambda: not _served(found), "the CRD is gone")
     found.close()

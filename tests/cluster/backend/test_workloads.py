@@ -167,7 +167,8 @@ def test_workloads_of_a_migration_that_is_gone_come_back_and_others_stay(
         body["spec"]["replicas"] = 0
         client.create(DEPLOYMENTS.path(namespace), body)
     apply(backend, migration, TakeLease("lock-lost", gone, None), TakeLease("lock-kept", migration.holder, None))
-    assert backend.restore_orphans() == [f"{namespace}/Deployment web"]
+    # a sweep leaves what somebody writes to in that moment, here the controller of new Deployments, to the next one
+    assert wait_until(backend.restore_orphans, "a workload comes back") == [f"{namespace}/Deployment web"]
     counts = {d["metadata"]["name"]: d["spec"]["replicas"] for d in client.items(DEPLOYMENTS.path(namespace))}
     assert counts == {"web": 2, "kept": 0, "strange": 0}
     assert [lease["metadata"]["name"] for lease in client.items(LEASES.path(namespace))] == ["lock-kept"]
