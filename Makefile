@@ -39,6 +39,7 @@ test: install $(SERVERS) ## the ordinary tests: unit, scenarios, one machine
 	@$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
 
 test-cluster: install ## the operator on a real Kubernetes node (or on the cluster that KUBECONFIG names)
+	@$(BIN)/python -m tests.cluster.node prepare
 	@$(BIN)/python -m pytest tests/cluster -n $(NODES) $(PYTEST)
 
 lint: install ## types, style, layers, and whether generated files are up to date

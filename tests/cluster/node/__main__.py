@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.node import build, helm, images, lifecycle
+from tests.cluster.node import build, helm, images, lifecycle, prepare
 from tests.cluster.node.enclosure import holder, inside
 from tests.cluster.node.place import Place, chosen_by_environment
 from tests.cluster.node.shell import NodeError, say, step
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "tell how the node is; exit code 1 if it is not ready")
     command("build-image", _build, f"build the project's image, {build.IMAGE}, and give it to the node")
     command("smoke", _smoke, "try what the tests will ask of the cluster")
+    command("prepare", _prepare, "make all programs and images that the tests need; keep those that have not changed")
     command("helm", _helm, "build helm unless it is there, and print where it is")
     command("exec", _exec, "run a command inside the node").add_argument("command", nargs=argparse.REMAINDER)
     command("load-image", _load, "give an image archive to the node").add_argument("file", type=Path)
@@ -71,6 +72,11 @@ def _status(place: Place, _: argparse.Namespace) -> int:
 def _build(place: Place, _: argparse.Namespace) -> None:
     for archive in build.ensure():
         images.load(place, archive)
+
+
+def _prepare(_: Place, __: argparse.Namespace) -> None:
+    if chosen_by_environment() is None:
+        prepare.everything()
 
 
 def _smoke(place: Place, _: argparse.Namespace) -> None:
