@@ -36,14 +36,14 @@ PRIVILEGED = "migration.mlops.dev/privileged-helpers"
 numbers = itertools.count(1)
 
 
-#: A node and what runs on it have 2 GiB of memory and half a processor at the most of the time.
-MOST_NODES = 3
+#: A node and what runs on it take some 1.5 GiB of memory, and more than half a processor at times.
+MOST_NODES = 4
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Of ``-n auto``: one more node than there are processors, and none beside the user's cluster."""
-    return 0 if chosen_by_environment() else min(MOST_NODES, (os.cpu_count() or 1) + 1)
+    """Of ``-n auto``: a node for each processor, and none beside the user's cluster."""
+    return 0 if chosen_by_environment() else min(MOST_NODES, os.cpu_count() or 1)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
