@@ -129,10 +129,12 @@ class Workspace:
 
     def sessions(self) -> dict[str, int]:
         """How many sessions each client holds, but for this one."""
-        query = (
-            f"SELECT application_name FROM pg_stat_activity WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()"
-        )
-        return dict(Counter(self.sql(query).splitlines()))
+        return dict(Counter(name for name, _ in self.clients()))
+
+    def clients(self) -> list[tuple[str, str]]:
+        """Of each session the client's name and address."""
+        query = "SELECT application_name, host(client_addr) FROM pg_stat_activity WHERE datname = current_database()"
+        return [(name, address) for name, address in self.rows(f"{query} AND pid <> pg_backend_pid()")]
 
     def replicas(self) -> dict[str, int]:
         found = {name: self.kube.replicas("deployment", name) for name in SERVICES}

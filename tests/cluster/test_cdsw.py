@@ -137,11 +137,7 @@ def test_projects_and_an_unknown_administrator_are_found_before_anything_is_scal
         status = refused(site, cdsw={"administrator": {"username": "nobody"}})
     finally:
         workspace.sql("DELETE FROM projects")
-        site.kube.run(
-            "remove-project",
-            f"rmdir -p /claims/{PROJECTS}/projects/0/900; mkdir -p /claims/{PROJECTS}/projects",
-            PROJECTS,
-        )
+        site.kube.run("remove-project", f"cd /claims/{PROJECTS}/projects; rmdir 0/900 0", PROJECTS)
     for told in ("nobody", "projects/0", "1 project"):
         assert told in status["failure"], told
     assert workspace.held() == held
@@ -180,7 +176,8 @@ def test_a_cdsw_at_work_is_exported_into_an_archive_that_the_guide_s_script_take
     assert site.cdsw.held() == before, "a CDSW is only read"
     script = (
         f"set -e; cd /claims/{CLAIM}; ls; tar -tf exported.tar.gz --exclude='*/*' | sort;"
-        " tar -tf exported.tar.gz | sort; mkdir /tmp/out; tar -xf exported.tar.gz -C /tmp/out; tail -n 5 /tmp/out/db.sql;"
+        " tar -tf exported.tar.gz | sort; mkdir /tmp/out; tar -xf exported.tar.gz -C /tmp/out;"
+        " tail -n 5 /tmp/out/db.sql;"
         f" grep -cE '{'|'.join(PLANTED)}' /tmp/out/db.sql || true"
     )
     told = site.kube.run("look-archive", script, CLAIM).split("\n")
