@@ -1,8 +1,8 @@
 """The whole of a CDSW moves into a workspace like a CML's, in the cluster, with little more told than the namespace.
 
 All stories happen to one workspace and one CDSW. What is refused and what is exported comes first, for it changes
-nothing; then a migration from the CDSW itself, whose schema Job fails; then one from the archive, under an operator that
-is killed at random, which arrives and is undone.
+nothing; then a migration from the CDSW itself, whose schema Job fails; then one from the archive, under an operator
+that is killed at random, which arrives and is undone.
 """
 
 from __future__ import annotations
