@@ -22,6 +22,7 @@ TOGETHER = (
     "tests/local/mlflow",  # a set of tracking servers takes half a minute of a processor
     "tests/local/mlflow_api",
     "tests/cluster/backend",
+    "tests/cluster/test_cdsw.py",
     "tests/cluster/test_chart.py",
     "tests/cluster/test_databases.py",
     "tests/cluster/test_mlflow.py",

@@ -18,7 +18,7 @@ import pytest
 from tests.cluster.cdsw import ARCHIVE, CLAIM, PLANTED, Cdsw
 from tests.cluster.cdsw import PROJECTS as SOURCE
 from tests.cluster.cml import PROJECTS, SCHEMA_JOB, SERVICES, Workspace
-from tests.cluster.conftest import PRIVILEGED
+from tests.cluster.conftest import NODE, PRIVILEGED
 from tests.cluster.killing import KILLS, SEED, killed_at_random, no_operator
 from tests.cluster.kube import TIMEOUTS, Kube, Namespaces, describe, wait
 from tests.cluster.node import Tools, load_postgres
@@ -32,7 +32,6 @@ from tests.planted import places_of
 
 pytestmark = pytest.mark.timeout(600)
 
-NODE = "pmig-tests"
 NAME = "cdsw"
 
 #: Entries of projects with all that has to arrive of them, but for their owners.
