@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from project_migration.engine.effects import (
     Announce,
@@ -134,7 +135,7 @@ def _target(helper: FakeHelper) -> str:
     return f"{server.get('host')}/{server.get('database')}"
 
 
-def _own(value: object) -> object:
+def _own(value: Any) -> Any:
     """What of a cluster's state changes in place, copied; what never does, such as a status, as it is."""
     if isinstance(value, dict):
         return {key: _own(found) for key, found in value.items()}
