@@ -47,9 +47,9 @@ def _client(kubeconfig: Path) -> Client:
     return Client(found)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):
-    """The API server said no."""
+    """The API server said no. Not frozen: who handles an exception gives it another traceback."""
 
     message: str
 

@@ -75,8 +75,11 @@ class Server:
     def content(self, database: str = DATABASE, *words: str) -> str:
         """All of a database in the tool's own text, unless more ``words`` say otherwise. Newer tools put a random word
         around it."""
-        text = self._inside("pg_dump", "--dbname", database, *words)
-        return "\n".join(line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
+        return without_random_words(self.dump(database, *words))
+
+    def dump(self, database: str, *words: str) -> str:
+        """All that the server's own tool says."""
+        return self._inside("pg_dump", "--dbname", database, *words)
 
     def _inside(self, program: str, *words: str) -> str:
         path = f"/usr/lib/postgresql/{self.major}/bin/{program}"
@@ -140,6 +143,10 @@ class Server:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         }
         return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": self.name}, "spec": spec}
+
+
+def without_random_words(dump: str) -> str:
+    return "\n".join(line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 
 
 def a_secret(name: str, values: dict[str, str]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from project_migration.engine.effects import (
     StartHelper,
     TakeLease,
 )
-from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.names import Key, SecretKey, Variable, WorkloadRef
 from project_migration.engine.platform import TARGET_MAJOR
 from project_migration.engine.queue import QueueEntry, place, standing
 from project_migration.engine.world import (
@@ -73,7 +73,7 @@ class Behaviour(StrEnum):
 
 
 #: Workers that change what a target holds, from the moment they run.
-WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.dumped.copy", "postgres.restore")
+WRITERS = ("copy_tree", "clear_tree", "postgres.copy", "postgres.dumped.copy", "postgres.restore", "cdsw.load")
 
 
 @dataclass
@@ -129,7 +129,8 @@ def _target(helper: FakeHelper) -> str:
         if mount.root == "target":
             return "/".join(filter(None, (f"claim/{mount.volume.claim_name}", mount.volume.sub_path)))
     server = helper.spec.request.params.get("target") or {}
-    server = server.get("backend") or server
+    inner = server.get("backend") or server.get("database")
+    server = inner if isinstance(inner, Mapping) else server
     return f"{server.get('host')}/{server.get('database')}"
 
 
@@ -165,9 +166,13 @@ class FakeCluster:
     refused: dict[str, Failure] = field(default_factory=dict)
     """What admission says against every helper; under ``claim/NAME`` against that claim."""
     consenting: frozenset[str] = frozenset()
-    callers: dict[str, tuple[WorkloadRef, ...]] = field(default_factory=dict)
-    """By host: workloads whose pods name it."""
     """Other namespaces that allow migrations from here."""
+    callers: dict[str, tuple[WorkloadRef, ...]] = field(default_factory=dict)
+    """By host or address: workloads whose pods name it, or have it."""
+    jobs: tuple[str, ...] = ()
+    """Names of Jobs that are no helpers."""
+    secret_keys: dict[Variable, SecretKey] = field(default_factory=dict)
+    """Variables that come from a Secret."""
     denied: dict[str, Failure] = field(default_factory=dict)
     """By name: what is refused in earnest, such as a claim over quota."""
     offered: list[HelperSpec] = field(default_factory=list)
@@ -258,12 +263,12 @@ class FakeCluster:
             }
         elif request.worker.endswith(".survey"):
             facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
-            if request.worker == "postgres.survey":
+            if request.worker in ("postgres.survey", "cdsw.survey"):
                 facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
             told = {**self.facts.get(request.unit, {}), **self.facts.get(request.worker, {})}
             for root, found in told.items():
-                facts[root].update(found)
+                facts.setdefault(root, {}).update(found)
             facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
         needed = facts.get("tools", {}).get("needed")
         major = {TARGET_MAJOR: needed} if isinstance(needed, int) else {}
@@ -379,6 +384,10 @@ class FakeBackend:
             callers={
                 host: tuple(PodFacts(f"{ref.name}-0", owner=ref) for ref in cluster.callers.get(host, ()))
                 for host in questions.hosts
+            },
+            jobs={beginning: tuple(j for j in cluster.jobs if j.startswith(beginning)) for beginning in questions.jobs},
+            secret_keys={
+                variable: key for variable, key in cluster.secret_keys.items() if variable in questions.variables
             },
             queue=self._queue(migration) if questions.queue and cluster.limit else None,
         )

@@ -128,7 +128,7 @@ def users_of_claims_will_rest(context: Context) -> Iterator[Finding]:
     for use in _uses(context):
         facts = _facts(context, use)
         for pod in facts.mounters if facts else ():
-            if pod.ours or pod.owner in listed or (pod.owner and context.spec.quiesce.discover):
+            if pod.ours or pod.owner in listed or (pod.owner and context.finds_users(use.side)):
                 continue
             yield found(Reason.CLAIM_IN_USE, f"{_name(use)} is mounted by {_user(pod)}", use.unit)
 

@@ -70,6 +70,8 @@ class HelperSpec:
     """Whether it talks to a server; the others need no network at all."""
     client_major: int | None = None
     """The major version of PostgreSQL whose client programs it runs. None: it runs none, or any will do."""
+    job: str = ""
+    """A Job of the namespace that is run once more, as a copy, in place of a program of ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from project_migration.engine.step import Step
 from project_migration.engine.steps.ask_server import AskServer
 from project_migration.engine.steps.cutover import AwaitCutover
+from project_migration.engine.steps.discover import Discover
 from project_migration.engine.steps.ending import CleanUp, Stop
 from project_migration.engine.steps.keeping import BackUp, ProveBackup, ProveRollBack, RollBack, Settle
 from project_migration.engine.steps.lock import Lock
@@ -17,13 +18,13 @@ from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
 from project_migration.engine.steps.report import Report
 from project_migration.engine.steps.resume import Resume
-from project_migration.engine.steps.transfer import Arrange, Copy, Verify
+from project_migration.engine.steps.transfer import Adapt, Arrange, Copy, Upgrade, Verify
 from project_migration.model.conditions import End
 from project_migration.model.document import Side
 from project_migration.model.status import Status
 
 #: Rises when a table changes, so that a status says which one it follows.
-VERSION = 5
+VERSION = 6
 
 
 class Itinerary(StrEnum):
@@ -42,6 +43,7 @@ class Itinerary(StrEnum):
 #: From the document to workloads on a verified target.
 MIGRATE: tuple[Step, ...] = (
     Lock(),  # nobody else writes the target from here on
+    Discover(),  # what the document leaves to be looked up is on record
     Preflight(),  # everything that can be known is in order
     Plan(),  # what would move is written down
     Quiesce(Side.TARGET, "quiesce_target"),  # nothing uses the target
@@ -53,6 +55,8 @@ MIGRATE: tuple[Step, ...] = (
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
     Arrange(),  # what the copies have to agree on is decided
     Copy(),  # everything is on the target
+    Upgrade(),  # and of the target's release
+    Adapt(),  # and fits its new place
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
     Settle(),  # what was on the target for a way back is gone
@@ -62,7 +66,7 @@ MIGRATE: tuple[Step, ...] = (
 )
 
 #: The same, up to where something would be changed.
-PLAN: tuple[Step, ...] = (Preflight(), Plan(), CleanUp("clean_up"))
+PLAN: tuple[Step, ...] = (Discover(), Preflight(), Plan(), CleanUp("clean_up"))
 
 #: After a failure, a cancel, or a deletion: the way back, which does without a document and helpers where it has to.
 ENDING: tuple[Step, ...] = (

@@ -22,3 +22,20 @@ class WorkloadRef(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class Variable(NamedTuple):
+    """An environment variable that a workload gives to its containers."""
+
+    of: WorkloadRef
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.of}"
+
+
+class SecretKey(NamedTuple):
+    """Where a value is kept. Its content is nobody's but the helpers'."""
+
+    secret: str
+    key: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from project_migration.engine.effects import Mount, SecretMount
+from project_migration.engine.names import Variable, WorkloadRef
 from project_migration.model.document import Side, Spec
 from project_migration.model.endpoints import NewClaim, Volume
 from project_migration.model.errors import Failure
@@ -44,6 +45,8 @@ class UnitWork:
     """Whether it runs client programs of a database's server, in the major version that the plan has for its unit."""
     client_major: int | None = None
     """That version, where the plan does not know it yet."""
+    job: str = ""
+    """A Job of the namespace that is run once more, in place of a program of ours."""
 
     def with_params(self, **more: Any) -> UnitWork:
         return replace(self, params={**self.params, **more})
@@ -60,6 +63,25 @@ class Backing:
     settled: bool = False
     """Whether the migration had succeeded, and what told its own work from users' was taken away."""
 
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a document leaves to be looked up around the target, before anything else is looked at."""
+
+    job: str
+    """The name of a Job, or what the name of the only one begins with."""
+    password: Variable | None = None
+    """Where the target's own database has its password from, when the document does not say."""
+    host: str = ""
+    """The database: who names it, or has a session there, rests. Empty: only what the document lists."""
+    workloads: tuple[WorkloadRef, ...] = ()
+    """What rests where it exists."""
+    stays: frozenset[WorkloadRef] = frozenset()
+    """What is never put to rest: the database itself."""
+
+
+#: The names under which a survey tells who has a session at the target's database, as addresses.
+CLIENTS = "clients"
 
 #: What the unit that looks at a unit's place in the backup is called, in preflight.
 BACKUP_UNIT = "backup-"
@@ -87,6 +109,9 @@ class Platform(Protocol):
 
     def adds_only(self, spec: Spec) -> frozenset[str]:
         """Units that change nothing of what their target holds, and whose restore takes away what they added."""
+
+    def discovery(self, spec: Spec) -> Discovery | None:
+        """What has to be looked up; None where the document says it all."""
 
     def surveys(
         self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
@@ -135,6 +160,12 @@ class Platform(Protocol):
         ``empty``: units whose targets have to be found empty but for this migration's own work, because nothing of
         them is kept. ``warm``: the source is in use, and another copy follows; only what can be copied so.
         """
+
+    def upgrades(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """The target's own programs that bring what was copied to its release."""
+
+    def adaptations(self, spec: Spec) -> tuple[UnitWork, ...]:
+        """Makes what was copied, and upgraded, fit its new place."""
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         """Proves that it arrived, independently of the copy."""

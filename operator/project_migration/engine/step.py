@@ -12,9 +12,9 @@ from project_migration.engine.clock import seconds_since
 from project_migration.engine.effects import Effect
 from project_migration.engine.platform import Platform
 from project_migration.engine.world import Migration, Questions, World
-from project_migration.model.document import Spec, along
+from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure
-from project_migration.model.status import State, Status, StepStatus
+from project_migration.model.status import State, Status, StepStatus, along
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,20 @@ class View:
     def spec(self) -> Spec:
         """The document's spec. A step that runs without a document (an ending) must not ask for it."""
         assert self.migration.document is not None  # noqa: S101 - decide() sends such a migration to its ending
-        return along(self.migration.document.spec, self.status.way)
+        return along(self.migration.document.spec, self.status)
 
     @property
     def name(self) -> str:
         return self.migration.key.name
+
+    def finds_users(self, side: Side) -> bool:
+        """Whether what uses this side rests without being listed: where the document says so, and of a target that is
+        looked up as a whole."""
+        document = self.migration.document
+        if document is None:
+            return False
+        as_a_whole = document.spec.cdsw is not None and document.spec.cdsw.target.namespace is not None
+        return document.spec.quiesce.discover or (as_a_whole and side is Side.TARGET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ For each unit, top to bottom (one row is one pass or none)::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ from project_migration.engine.effects import (
     StartHelper,
     volume_key,
 )
-from project_migration.engine.platform import UnitWork
+from project_migration.engine.platform import CLIENTS, UnitWork
 from project_migration.engine.step import Context, View
 from project_migration.engine.world import HelperFacts, HelperPhase
 from project_migration.model.document import OwnershipMode
@@ -233,14 +233,16 @@ class _UnitStroke:
             )
         silence = parse_seconds(self.context.spec.timeouts.silence)
         if seconds_since(self.unit.last_sign_at, self.context.now) > silence:
-            limit = self.context.spec.timeouts.silence
-            self._attempt_failed(
-                Failure(
-                    Reason.HELPER_SILENT,
-                    f"helper {facts.name} made no progress for {limit} (timeouts.silence)",
-                    passing=True,
-                )
-            )
+            self._attempt_failed(self._silent(facts))
+
+    def _silent(self, facts: HelperFacts) -> Failure:
+        """A program of somebody else's tells nothing on its way, and is not run again by itself."""
+        limit = self.context.spec.timeouts.silence
+        if self.work.job:
+            words = f"the run {facts.name} of Job {self.work.job} has not ended within {limit} (timeouts.silence)"
+            return Failure(Reason.JOB_FAILED, words)
+        words = f"helper {facts.name} made no progress for {limit} (timeouts.silence)"
+        return Failure(Reason.HELPER_SILENT, words, passing=True)
 
     def _ending(self) -> None:
         self.message = f"waiting until helper {self.unit.helper}, which somebody removes, is gone"
@@ -276,7 +278,7 @@ class _UnitStroke:
             counts=dict(list(record.counts.items())[:40]),
             digest=record.digest,
             arrived=str(record.facts.get("target", {}).get("arrived", ""))[:253],
-            names={kind: tuple(found)[:NAMES_LIMIT] for kind, found in record.names.items() if found},
+            names={kind: tuple(found)[:NAMES_LIMIT] for kind, found in _names(record).items() if found},
             lists=dict(record.lists),
             compared=tuple(ComparedStatus(**asdict(one)) for one in record.compared[:MOST_COMPARED]),
             **(
@@ -326,6 +328,12 @@ class _UnitStroke:
         self.unit = self.unit.model_copy(update=fields)
 
 
+def _names(record: Record) -> Mapping[str, Sequence[str]]:
+    """Those of clients are facts, which a record keeps longer than names."""
+    addresses = record.facts.get("target", {}).get("addresses", ())
+    return {**record.names, **({CLIENTS: [str(address) for address in addresses]} if addresses else {})}
+
+
 def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) -> HelperSpec:
     """The helper for one attempt at one unit, from what the document and the namespace allow now."""
     migration = context.migration
@@ -355,6 +363,7 @@ def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) ->
         secrets=work.secrets,
         network=work.network,
         client_major=_client_major(context, work),
+        job=work.job,
     )
 
 

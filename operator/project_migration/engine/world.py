@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from project_migration.engine.effects import EnsureClaim, HelperSpec
-from project_migration.engine.names import Key, WorkloadRef
+from project_migration.engine.names import Key, SecretKey, Variable, WorkloadRef
 from project_migration.model.document import Document
 from project_migration.model.errors import Failure
 from project_migration.model.records import Progress, Record
@@ -174,7 +174,11 @@ class Questions:
     other_namespaces: frozenset[str] = frozenset()
     """Namespaces whose consent is in question."""
     hosts: frozenset[str] = frozenset()
-    """Servers whose callers are sought, as the document names them."""
+    """Servers whose callers are sought, as the document names them; or addresses of pods."""
+    jobs: frozenset[str] = frozenset()
+    """Beginnings of names of Jobs."""
+    variables: frozenset[Variable] = frozenset()
+    """Variables that are sought for the Secrets they come from."""
     queue: bool = False
     """Whether it may begin, beside the others that there are."""
 
@@ -187,6 +191,8 @@ class Questions:
             dry_run=self.dry_run + other.dry_run,
             other_namespaces=self.other_namespaces | other.other_namespaces,
             hosts=self.hosts | other.hosts,
+            jobs=self.jobs | other.jobs,
+            variables=self.variables | other.variables,
             queue=self.queue or other.queue,
         )
 
@@ -215,7 +221,12 @@ class World:
     client_images: frozenset[int] = frozenset()
     """Major versions of PostgreSQL for which the installation names an image for helpers."""
     callers: Mapping[str, tuple[PodFacts, ...]] = field(default_factory=dict)
-    """By host: pods of the namespace that name it in their commands or environment, and have not ended."""
+    """By host: pods of the namespace that name it in their commands or environment, or have that address, and have not
+    ended."""
+    jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the beginning asked for: names of Jobs that are no helpers, in order."""
+    secret_keys: Mapping[Variable, SecretKey] = field(default_factory=dict)
+    """Of the variables asked about, those that come from a Secret."""
     queue: QueueFacts | None = None
     """None where nothing limits how many run, or nobody asked."""
 

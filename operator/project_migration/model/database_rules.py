@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
+from project_migration.model.cdsw import WorkspaceDatabase
 from project_migration.model.document import Database, MissingRoles, NameFilter, Spec
 from project_migration.model.endpoints import HOST, NO_HOST, NO_URI, DatabaseEndpoint, Volume
 from project_migration.model.places import volume
@@ -42,7 +43,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     for position, database in enumerate(volumes.databases):
         where = f"spec.volumes.databases[{position}]"
         yield from _source(f"{where}.source", database, namespace=namespace, local=local)
-        yield from _endpoint(f"{where}.target", database.target)
+        yield from endpoint_rules(f"{where}.target", database.target)
         if database.replace and spec.backup is None:
             yield f"{where}.replace: it needs spec.backup, since what the target holds is removed"
     yield from _separate(volumes.databases)
@@ -53,7 +54,7 @@ def _source(where: str, database: Database, *, namespace: str, local: bool) -> I
     if (source.postgres is None) == (source.dump is None):
         yield f"{where}: give postgres or dump"
     elif source.endpoint is not None:
-        yield from _endpoint(where, source.endpoint)
+        yield from endpoint_rules(where, source.endpoint)
     elif source.dump is None:
         yield f"{where}.credentialsRef: a server needs a Secret with username and password"
     else:
@@ -76,7 +77,7 @@ def _dump(where: str, database: Database, dump: Volume, *, namespace: str, local
         yield f"{field}.missingRoles: of a dump nothing is left out; make the roles, or Drop owners and privileges"
 
 
-def _endpoint(where: str, endpoint: DatabaseEndpoint) -> Iterator[str]:
+def endpoint_rules(where: str, endpoint: DatabaseEndpoint | WorkspaceDatabase) -> Iterator[str]:
     server = endpoint.postgres
     if "://" in server.host or "@" in server.host:
         yield f"{where}.postgres.host: {NO_URI}"

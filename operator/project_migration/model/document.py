@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from project_migration.model.cdsw import Cdsw
 from project_migration.model.endpoints import (
     DatabaseEndpoint,
     DatabaseSource,
@@ -31,7 +32,7 @@ from project_migration.model.endpoints import (
     once_true,
     rules,
 )
-from project_migration.model.mlflow import Mlflow, Via
+from project_migration.model.mlflow import Mlflow
 
 GROUP = "migration.mlops.dev"
 VERSION = "v1alpha1"
@@ -392,7 +393,7 @@ PLATFORMS = ("clearml", "cdsw", "cml", "mlflow", "volumes")
 LaterPlatform = Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-later": True, "maxProperties": 50})]
 
 #: What may not change any more once something was written to the target. Each is compared by a CEL rule.
-FIXED_AFTER_FIRST_WRITE = ("volumes", "mlflow", "workspace", "ownership", "quiesce", "backup")
+FIXED_AFTER_FIRST_WRITE = ("volumes", "mlflow", "cdsw", "workspace", "ownership", "quiesce", "backup")
 
 
 #: Of those, the fields that may: they decide nothing about what is written.
@@ -428,8 +429,8 @@ class Spec(Model):
 
     clearml: LaterPlatform = None
     """ClearML projects. Refused as NotSupportedYet in this release."""
-    cdsw: LaterPlatform = None
-    """CDSW to CML at database level. Refused as NotSupportedYet in this release."""
+    cdsw: Cdsw | None = None
+    """The whole of a CDSW into a CML workspace, at database level."""
     cml: LaterPlatform = None
     """CDSW or CML projects through the workspace API. Refused as NotSupportedYet in this release."""
     mlflow: Mlflow | None = None
@@ -485,6 +486,11 @@ class Spec(Model):
                 ".backup",
             ),
             cel(
+                "has(self.backup) || !has(self.cdsw) || has(self.cdsw.target.archive)",
+                "a workspace that a CDSW moves into needs backup: its database is replaced",
+                ".backup",
+            ),
+            cel(
                 "!has(oldSelf.mode) || oldSelf.mode != 'Migrate' || self.mode == 'Migrate'",
                 "mode may go from Plan to Migrate, never back",
                 ".mode",
@@ -496,13 +502,6 @@ class Spec(Model):
     def platform(self) -> str:
         """The platform block that the document gives. The rules see that it is exactly one."""
         return next(name for name in PLATFORMS if getattr(self, name) is not None)
-
-
-def along(spec: Spec, way: str) -> Spec:
-    """The spec with the way that preflight chose where the document leaves it open; ``way`` may be empty."""
-    if not way or spec.mlflow is None:
-        return spec
-    return spec.model_copy(update={"mlflow": spec.mlflow.model_copy(update={"via": Via(way)})})
 
 
 def fixed_part(spec: Spec, field: str) -> object:

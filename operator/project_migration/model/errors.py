@@ -102,6 +102,8 @@ class Reason(StrEnum):
     USERS_REFERRED_TO = "UsersReferredTo"
     TABLES_REFERRED_TO = "TablesReferredTo"
     SETTINGS_NOT_KEPT = "SettingsNotKept"
+    JOB_NOT_FOUND = "JobNotFound"
+    JOB_FAILED = "JobFailed"
     CANCELLED = "Cancelled"
     INTERNAL_ERROR = "InternalError"
 
@@ -239,6 +241,9 @@ REMEDIES: dict[Reason, str] = {
     " rows on the CDSW.",
     Reason.SETTINGS_NOT_KEPT: "Run the schema Job of the target's own release on what was loaded: it has to bring the"
     " columns that the message names.",
+    Reason.JOB_NOT_FOUND: "Name the Job of the target that brings its database to its release, in target.schemaJob.",
+    Reason.JOB_FAILED: "See the Job's last lines in the message: mend what they name and retry; the target was put back"
+    " as onFailure says. A slow Job needs a longer timeouts.silence.",
     Reason.OBJECT_STORE_UNREACHABLE: "Correct s3.endpointUrl, and see that helpers may reach the object store (name"
     " resolution, NetworkPolicies, firewalls); then retry.",
     Reason.BUCKET_NOT_FOUND: "Create the bucket, or correct s3.bucket, s3.region or s3.endpointUrl; then retry.",

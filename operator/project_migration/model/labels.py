@@ -20,6 +20,8 @@ NETWORK_SERVER = "server"
 #: annotations of helpers
 REQUEST = f"{GROUP}/request"
 REQUEST_DIGEST = f"{GROUP}/request-digest"
+#: of those that are a run of somebody else's Job: its name
+RUN_OF = f"{GROUP}/run-of"
 
 #: annotations of workloads: who holds it down, what it was before, the mark of the last release
 QUIESCED_BY = f"{GROUP}/quiesced-by"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from project_migration.model.cdsw import Cdsw, directory_of
 from project_migration.model.document import Spec
 from project_migration.model.endpoints import CaRef, SecretRef, Volume
 from project_migration.model.mlflow import Backend, Mlflow, Server
@@ -34,6 +35,18 @@ class SecretMention(NamedTuple):
     key: str = ""
 
 
+class JobMention(NamedTuple):
+    """A Job where the document names it, or what the only one's name begins with."""
+
+    field: str
+    name: str
+
+
+def jobs(spec: Spec) -> Iterator[JobMention]:
+    if spec.cdsw is not None and not spec.cdsw.is_export:
+        yield JobMention("spec.cdsw.target.schemaJob", spec.cdsw.target.schema_job)
+
+
 def volumes(spec: Spec) -> Iterator[VolumeMention]:
     """Every volume but the workspace, in the document's order."""
     for position, pair in enumerate(spec.volumes.pairs if spec.volumes else ()):
@@ -46,9 +59,23 @@ def volumes(spec: Spec) -> Iterator[VolumeMention]:
     if spec.mlflow is not None:
         yield from _server("spec.mlflow.source", spec.mlflow.source, spec.mlflow, writes=False)
         yield from _server("spec.mlflow.target", spec.mlflow.target, spec.mlflow, writes=True)
+    if spec.cdsw is not None:
+        yield from _of_cdsw(spec.cdsw)
     if spec.backup is not None and spec.backup.waive is None:
         place = Volume(claim_name=spec.backup.claim_name, path=spec.backup.path)
         yield VolumeMention("spec.backup", place, writes=True, shared=True)
+
+
+def _of_cdsw(cdsw: Cdsw) -> Iterator[VolumeMention]:
+    """Of an archive the directory that holds it, which it may share with others."""
+    for side, found in (("source", cdsw.source), ("target", cdsw.target)):
+        if found.archive is not None:
+            where = f"spec.cdsw.{side}.archive"
+            yield VolumeMention(where, directory_of(found.archive), writes=side == "target", shared=True)
+    if cdsw.source.projects is not None:
+        yield VolumeMention("spec.cdsw.source.projects", cdsw.source.projects, writes=False)
+    if not cdsw.is_export:
+        yield VolumeMention("spec.cdsw.target.projects", cdsw.projects, writes=True)
 
 
 def _server(where: str, server: Server, mlflow: Mlflow, *, writes: bool) -> Iterator[VolumeMention]:
@@ -73,6 +100,17 @@ def secrets(spec: Spec) -> Iterator[SecretMention]:
     if spec.mlflow is not None:
         yield from _of_server("spec.mlflow.source", spec.mlflow.source, spec.mlflow, is_target=False)
         yield from _of_server("spec.mlflow.target", spec.mlflow.target, spec.mlflow, is_target=True)
+    if spec.cdsw is not None:
+        yield from _logins(spec.cdsw)
+
+
+def _logins(cdsw: Cdsw) -> Iterator[SecretMention]:
+    source, target = cdsw.source.database, cdsw.target.database
+    if source is not None:
+        yield from _login("spec.cdsw.source.database", source.credentials_ref, source.ca_ref)
+    if target is not None:
+        keys = (target.password_key,)
+        yield from _login("spec.cdsw.target.database", target.credentials_ref, target.ca_ref, keys)
 
 
 def _of_server(where: str, server: Server, mlflow: Mlflow, *, is_target: bool) -> Iterator[SecretMention]:

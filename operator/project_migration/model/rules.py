@@ -14,7 +14,7 @@ import pathspec
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from project_migration.model import database_rules, endpoints, mlflow, mlflow_rules
+from project_migration.model import cdsw, cdsw_rules, database_rules, endpoints, mlflow, mlflow_rules
 from project_migration.model import document as models
 from project_migration.model.document import CutoverMode, Document, OwnershipMode, Spec, VolumePair, Volumes
 from project_migration.model.endpoints import AccessMode, NewClaim, Volume
@@ -22,7 +22,7 @@ from project_migration.model.errors import DocumentError
 from project_migration.model.mentions import volumes
 from project_migration.model.places import overlap, place, volume
 
-LATER = tuple(name for name in models.PLATFORMS if name not in ("volumes", "mlflow"))
+LATER = tuple(name for name in models.PLATFORMS if name not in ("volumes", "mlflow", "cdsw"))
 
 
 def read_document(data: object, *, local: bool) -> Document:
@@ -86,7 +86,7 @@ def _closest(name: str) -> str:
 
 def _known_names() -> set[str]:
     found: set[str] = set()
-    for value in (value for module in (models, endpoints, mlflow) for value in vars(module).values()):
+    for value in (value for module in (models, endpoints, mlflow, cdsw) for value in vars(module).values()):
         if isinstance(value, type) and issubclass(value, BaseModel):
             found |= {field.alias or name for name, field in value.model_fields.items()}
     return found
@@ -100,6 +100,7 @@ def check(spec: Spec, *, namespace: str, local: bool) -> Iterator[str]:
     yield from _backup(spec, local=local)
     yield from _cutover(spec)
     yield from mlflow_rules.check(spec, namespace=namespace, local=local)
+    yield from cdsw_rules.check(spec, namespace=namespace, local=local)
     if spec.volumes is None:
         return
     pairs = spec.volumes.pairs
@@ -121,7 +122,7 @@ def _platform(spec: Spec) -> Iterator[str]:
         yield f"spec: give exactly one platform: {', '.join(models.PLATFORMS)} ({have})"
     for name in given:
         if name in LATER:
-            yield f"spec.{name}: NotSupportedYet: this release moves volumes and mlflow only"
+            yield f"spec.{name}: NotSupportedYet: this release moves volumes, mlflow and cdsw only"
 
 
 def _workspace(spec: Spec, *, local: bool) -> Iterator[str]:

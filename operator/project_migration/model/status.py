@@ -11,8 +11,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from project_migration.model.document import AfterSuccess, Side, WorkloadKind
-from project_migration.model.endpoints import Model
+from project_migration.model.cdsw import Cdsw, WorkspaceDatabase
+from project_migration.model.document import AfterSuccess, Side, Spec, Workload, WorkloadKind
+from project_migration.model.endpoints import Model, SecretRef
+from project_migration.model.mlflow import Via
 
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Short = Annotated[str, StringConstraints(max_length=253)]
@@ -274,6 +276,23 @@ class CheckStatus(StatusModel):
     units: Annotated[tuple[UnitStatus, ...], Field(max_length=100)] = ()
 
 
+class FoundWorkload(StatusModel):
+    kind: WorkloadKind
+    name: Short
+
+
+class FoundStatus(StatusModel):
+    """What the document leaves to be looked up in the target's namespace, as it was found."""
+
+    job: Short = ""
+    """The schema Job."""
+    secret: Short = ""
+    """The Secret that the database's password comes from, and its key. Nothing of it is read."""
+    secret_key: Short = ""
+    workloads: Annotated[tuple[FoundWorkload, ...], Field(max_length=50)] = ()
+    """What uses the target, and rests without being listed."""
+
+
 class Status(StatusModel):
     """Everything the operator knows of one migration."""
 
@@ -296,6 +315,8 @@ class Status(StatusModel):
     """Of a platform with several ways: the one that preflight chose instead of the document's first."""
     way_reason: Text = ""
     """Why it did."""
+    found: FoundStatus | None = None
+    """What was looked up, where the document leaves that to the operator."""
     workspace_claim: Short = ""
     """Where manifests, lists, records and the report lie, in the directory workspacePath."""
     workspace_path: Short = ""
@@ -332,3 +353,28 @@ class Status(StatusModel):
     report: Short = ""
     """Where the report lies, below workspacePath; empty when it could not be written there."""
     check: CheckStatus | None = None
+
+
+def along(spec: Spec, status: Status) -> Spec:
+    """The spec as it is carried out: with the way that preflight chose, and with what was found."""
+    if status.way and spec.mlflow is not None:
+        spec = spec.model_copy(update={"mlflow": spec.mlflow.model_copy(update={"via": Via(status.way)})})
+    if status.found is not None and spec.cdsw is not None:
+        spec = _as_found(spec, spec.cdsw, status.found)
+    return spec
+
+
+def _as_found(spec: Spec, cdsw: Cdsw, found: FoundStatus) -> Spec:
+    target = cdsw.target.model_copy(update={"schema_job": found.job})
+    if target.database is None and found.secret:
+        login = {"credentials_ref": SecretRef(name=found.secret), "password_key": found.secret_key}
+        target = target.model_copy(update={"database": WorkspaceDatabase(**login)})
+    listed = {(workload.kind, workload.name) for workload in spec.quiesce.workloads}
+    more = (one for one in found.workloads if (one.kind, one.name) not in listed)
+    workloads = (*spec.quiesce.workloads, *(Workload(kind=one.kind, name=one.name, side=Side.TARGET) for one in more))
+    return spec.model_copy(
+        update={
+            "cdsw": cdsw.model_copy(update={"target": target}),
+            "quiesce": spec.quiesce.model_copy(update={"workloads": workloads}),
+        }
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from project_migration.engine.platform import Platform
 from project_migration.model.document import Document
+from project_migration.platforms.cdsw.platform import CdswPlatform
 from project_migration.platforms.mlflow.platform import MlflowPlatform
 from project_migration.platforms.volumes.platform import VolumesPlatform
 
-PLATFORMS: dict[str, Platform] = {"volumes": VolumesPlatform(), "mlflow": MlflowPlatform()}
+PLATFORMS: dict[str, Platform] = {"volumes": VolumesPlatform(), "mlflow": MlflowPlatform(), "cdsw": CdswPlatform()}
 
 
 def platform_of(document: Document | None) -> Platform | None:

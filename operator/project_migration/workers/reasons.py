@@ -28,6 +28,7 @@ COPY_INCOMPLETE = "CopyIncomplete"
 VERIFY_FAILED = "VerifyFailed"
 PROOF_MISSING = "ProofMissing"
 HELPER_CRASHED = "HelperCrashed"
+JOB_FAILED = "JobFailed"
 INTERNAL_ERROR = "InternalError"
 
 #: Errors of a disk or a network that may be gone at the next attempt.

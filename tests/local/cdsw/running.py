@@ -27,6 +27,9 @@ SQL = Path(__file__).parent
 OWNER = 8536
 _numbers = itertools.count()
 
+#: The guide's: what of a dump has no rows.
+WITHOUT_ROWS = tuple(f"--exclude-table-data={name}" for name in ("kerberos", "ssh_keys", "access_keys"))
+
 
 def text(name: str) -> bytes:
     return (SQL / name).read_bytes()
@@ -34,8 +37,7 @@ def text(name: str) -> bytes:
 
 def dump(server: Server, database: str, *options: str) -> bytes:
     """As the guide has it made, by the server's own tool."""
-    without = [f"--exclude-table-data={name}" for name in ("kerberos", "ssh_keys", "access_keys")]
-    argv = (str(programs(server.major) / "pg_dump"), "-U", "postgres", *without, *options, database)
+    argv = (str(programs(server.major) / "pg_dump"), "-U", "postgres", *WITHOUT_ROWS, *options, database)
     environment = {**os.environ, "PGHOST": server.host, "PGPORT": str(server.port), "PGPASSWORD": PASSWORD}
     return subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=60).stdout
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.local.cdsw.conftest import Cdsw
+from tests.local.cdsw.end_state import check_end_state
 from tests.local.cdsw.running import OWNER, Case
 
 
@@ -15,34 +16,6 @@ from tests.local.cdsw.running import OWNER, Case
 def either(request: pytest.FixtureRequest) -> Case:
     found: Case = request.getfixturevalue(request.param)
     return found
-
-
-def check_end_state(case: Case) -> None:
-    admin = case.value("SELECT id FROM users WHERE username = 'cmladmin'")
-    assert case.rows("SELECT username, email, admin, password_hash FROM users") == [
-        ("cmladmin", "cmladmin@corp", True, "NEW-HASH")
-    ]
-    assert case.rows("SELECT id, slug FROM projects ORDER BY id") == [
-        (10, "churn-cdsw-user-2"),
-        (11, "churn-cdsw-user-3"),
-        (12, "shared"),
-        (13, "infra"),
-    ]
-    for table, column in (("projects", "user_id"), ("projects", "creator_id"), ("jobs", "creator_id")):
-        assert case.rows(f"SELECT DISTINCT {column} FROM {table}") == [(admin,)]
-    image = case.value("SELECT id FROM engine_images WHERE tag = '15'")
-    assert case.value("SELECT count(*) FROM engine_images") == 4
-    assert case.rows("SELECT DISTINCT engine_image_id FROM projects_engine_images") == [(image,)]
-    assert case.rows("SELECT default_engine_image_id, allow_anonymous, ldap_url, cml_only FROM site_config") == [
-        (image, False, "ldap://new", "kept")
-    ]
-    assert case.value("SELECT count(*) FROM jobs WHERE NOT paused") == 0
-    assert case.rows("SELECT DISTINCT status FROM applications") == [("stopped",)]
-    for table in ("invitations", "custom_quota", "default_quota", "access_keys", "projects_users", "watchers"):
-        assert case.value(f"SELECT count(*) FROM {table}") == 0
-    assert case.rows("SELECT label, folded FROM project_labels ORDER BY 1") == [("Blue", "blue"), ("Red", "red")]
-    assert case.value("SELECT count(*) FROM audit_lines") == 3
-    assert case.rows("SELECT name FROM feature_flags.flags") == [("cdsw_only",)]
 
 
 def check_files(case: Case, source: Path) -> None:

@@ -14,10 +14,11 @@ from http import HTTPStatus
 from project_migration.backends.kubernetes import announcements, leases, manifests, workloads
 from project_migration.backends.kubernetes.client import AlreadyExists, Client, NotThere, Refused, fence
 from project_migration.backends.kubernetes.helpers import job_uid_of
+from project_migration.backends.kubernetes.job_runs import run_of
 from project_migration.backends.kubernetes.migrations import Migrations
 from project_migration.backends.kubernetes.pods import PodReader
 from project_migration.backends.kubernetes.refusals import Refusals
-from project_migration.backends.kubernetes.resources import CLAIMS, JOBS, PODS, name_of, uid_of
+from project_migration.backends.kubernetes.resources import CLAIMS, JOBS, PODS, Json, name_of, uid_of
 from project_migration.engine.effects import (
     Announce,
     DropFinalizer,
@@ -25,6 +26,7 @@ from project_migration.engine.effects import (
     Effect,
     EnsureClaim,
     EnsureFinalizer,
+    HelperSpec,
     HoldWorkload,
     PrepareHelper,
     ReleaseWorkload,
@@ -101,7 +103,7 @@ class Effects:
             case EnsureClaim():
                 client.create(CLAIMS.path(namespace), manifests.claim(effect, migration))
             case PrepareHelper(spec):
-                client.create(JOBS.path(namespace), manifests.job(spec, migration, self._settings))
+                client.create(JOBS.path(namespace), self._job(spec, migration))
             case StartHelper():
                 self._start(namespace, effect)
             case RemoveHelper():
@@ -116,6 +118,11 @@ class Effects:
                 leases.drop(client, namespace, effect)
             case Announce():
                 self._announce(migration, effect)
+
+    def _job(self, spec: HelperSpec, migration: Migration) -> Json:
+        if not spec.job:
+            return manifests.job(spec, migration, self._settings)
+        return run_of(self._client.get(JOBS.path(migration.key.namespace, spec.job)), spec, migration)
 
     def _start(self, namespace: str, effect: StartHelper) -> None:
         meta = {"uid": effect.uid, "resourceVersion": fence(effect.version)}

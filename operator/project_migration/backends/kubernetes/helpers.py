@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.diagnosis import end_failure, helper_statuses, pending_failure
+from project_migration.backends.kubernetes.job_runs import container_of, failure_of_run, original_of, record_of_run
 from project_migration.backends.kubernetes.manifests import CONTAINER
-from project_migration.backends.kubernetes.pods import ended
+from project_migration.backends.kubernetes.pods import ended, runs
 from project_migration.backends.kubernetes.resources import (
     EVENTS,
     JOBS,
@@ -94,10 +95,22 @@ def phase_of(job: Json | None, pods: Sequence[Json]) -> HelperPhase:
         return HelperPhase.FINISHED if all(map(ended, pods)) else HelperPhase.ENDING
     if deleting(job):
         return HelperPhase.ENDING
+    if original_of(job):
+        return _phase_of_run(job, pods)
     if any(map(program_runs, pods)):
         return HelperPhase.RUNNING
     if all(map(program_ended, pods)) if pods else job_ended(job):
         return HelperPhase.FINISHED
+    suspended = bool((job.get("spec") or {}).get("suspend"))
+    return HelperPhase.PREPARED if suspended and not pods else HelperPhase.PENDING
+
+
+def _phase_of_run(job: Json, pods: Sequence[Json]) -> HelperPhase:
+    """Of somebody else's Job, whose pods may be replaced: its controller says when it has ended."""
+    if job_ended(job):
+        return HelperPhase.FINISHED if all(map(ended, pods)) else HelperPhase.RUNNING
+    if any(map(runs, pods)) or (pods and all(map(ended, pods))):  # between two pods it is at work, too
+        return HelperPhase.RUNNING
     suspended = bool((job.get("spec") or {}).get("suspend"))
     return HelperPhase.PREPARED if suspended and not pods else HelperPhase.PENDING
 
@@ -150,6 +163,9 @@ class _Helper:
             failure = pending_failure(self._pod, self._events())
         elif self._phase is HelperPhase.RUNNING:
             progress = progress_in(self._log(PROGRESS_LINES))
+        elif self._phase is HelperPhase.FINISHED and self._job and original_of(self._job):
+            record = record_of_run(self._job)
+            failure = None if record else failure_of_run(self._job, self._log(DIAGNOSTIC_LINES))
         elif self._phase is HelperPhase.FINISHED:
             record = record_of(self._pod) if self._pod else None
             failure = None if record else end_failure(self._pod, self._log(DIAGNOSTIC_LINES))
@@ -181,7 +197,8 @@ class _Helper:
             return ""
         path = PODS.path(self._namespace, name_of(self._pod), "log")
         try:
-            return self._client.text(path, container=CONTAINER, tailLines=lines, limitBytes=LOG_BYTES)
+            container = container_of(self._job) if original_of(self._job) and self._job else CONTAINER
+            return self._client.text(path, container=container, tailLines=lines, limitBytes=LOG_BYTES)
         except MigrationError:
             return ""
 

@@ -10,11 +10,13 @@ from project_migration.backends.kubernetes.admission import offer
 from project_migration.backends.kubernetes.claims import ClaimReader
 from project_migration.backends.kubernetes.client import Client, unless_there
 from project_migration.backends.kubernetes.helpers import observe_helpers
+from project_migration.backends.kubernetes.job_runs import observe_jobs
 from project_migration.backends.kubernetes.leases import observe_leases
 from project_migration.backends.kubernetes.pods import NamespacePods, PodReader
 from project_migration.backends.kubernetes.queue import Queue
 from project_migration.backends.kubernetes.refusals import Refusals
 from project_migration.backends.kubernetes.resources import NAMESPACES, Json, deleting, labels_of
+from project_migration.backends.kubernetes.variables import observe_variables
 from project_migration.backends.kubernetes.workloads import observe_workloads
 from project_migration.engine.world import ClaimFacts, Migration, NamespaceFacts, Questions, World
 from project_migration.model.labels import ALLOW_FROM, PRIVILEGED_HELPERS, UID
@@ -61,6 +63,8 @@ class Observation:
             clock_skew=self._client.clock_skew,
             client_images=frozenset(self._settings.helper_postgres_images),
             callers={host: pods.callers(host, namespace, uid) for host in questions.hosts},
+            jobs=observe_jobs(self._client, namespace, questions.jobs),
+            secret_keys=observe_variables(self._client, namespace, questions.variables),
             queue=self._queue.facts(uid) if questions.queue else None,
             consenting=frozenset(other for other in questions.other_namespaces if self._consents(other, namespace)),
         )

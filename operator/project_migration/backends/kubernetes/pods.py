@@ -75,6 +75,11 @@ def node_of(pod: Json) -> str:
     return str((pod.get("spec") or {}).get("nodeName") or "")
 
 
+def addresses_of(pod: Json) -> Iterator[str]:
+    for found in (pod.get("status") or {}).get("podIPs") or ():
+        yield str(found.get("ip", ""))
+
+
 def describe(owner: Owner | None) -> tuple[WorkloadRef | None, str]:
     """The owner as a workload that we can rest, if it is one, and in words."""
     if owner is None:
@@ -108,7 +113,7 @@ class NamespacePods:
         return tuple(self._facts(pod, migration_uid) for pod in self.active if claim in claims_of(pod))
 
     def callers(self, host: str, namespace: str, migration_uid: str) -> tuple[PodFacts, ...]:
-        named = (pod for pod in self.active if names_server(pod, host, namespace))
+        named = (pod for pod in self.active if host in addresses_of(pod) or names_server(pod, host, namespace))
         return tuple(self._facts(pod, migration_uid) for pod in named)
 
     def of_workload(self, ref: WorkloadRef) -> tuple[str, ...]:

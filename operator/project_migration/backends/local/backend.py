@@ -108,6 +108,7 @@ class LocalBackend:
             helpers=self.helpers.facts(),
             leases=self.leases.facts(questions.leases),
             namespace=NamespaceFacts(privileged_helpers=processes.may_give_files_away()),
+            jobs={name: (name,) for name in questions.jobs if name in self.bindings.jobs},
         )
         return world.with_refusals(questions, self._refusals)
 

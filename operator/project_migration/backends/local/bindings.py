@@ -13,7 +13,7 @@ from project_migration.engine.names import WorkloadRef
 from project_migration.model.document import Document, WorkloadKind
 from project_migration.model.endpoints import Volume
 from project_migration.model.errors import DocumentError
-from project_migration.model.mentions import VolumeMention, secrets, volumes
+from project_migration.model.mentions import VolumeMention, jobs, secrets, volumes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -22,6 +22,7 @@ V = TypeVar("V")
 WORKLOAD_KINDS = {kind.value.lower(): kind for kind in WorkloadKind}
 
 MEANS = "compose/SERVICE[@DIR], systemd/UNIT, exec/PROGRAM or none"
+JOB_MEANS = "exec/PROGRAM or none"
 
 
 class Means(NamedTuple):
@@ -44,6 +45,8 @@ class Bindings:
     claims: Mapping[str, Path] = field(default_factory=dict)
     workloads: Mapping[WorkloadRef, Means] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    jobs: Mapping[str, Means] = field(default_factory=dict)
+    """What is run here for a Job: a program, or none."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -51,6 +54,7 @@ class Bindings:
         found = [f"claim/{name}={path}" for name, path in self.claims.items()]
         found += [f"{ref.kind.value.lower()}/{ref.name}={means}" for ref, means in self.workloads.items()]
         found += [f"secret/{name}={path}" for name, path in self.secrets.items()]
+        found += [f"job/{name}={means}" for name, means in self.jobs.items()]
         return tuple(sorted(found))
 
     def directory(self, volume: Volume) -> Path:
@@ -67,6 +71,7 @@ class Bindings:
         claims: dict[str, Path] = {}
         workloads: dict[WorkloadRef, Means] = {}
         secrets: dict[str, Path] = {}
+        jobs: dict[str, Means] = {}
         problems: list[str] = []
         for text in texts:
             key, _, value = text.partition("=")
@@ -78,16 +83,18 @@ class Bindings:
                     _add(claims, name, Path(value).expanduser().absolute())
                 elif kind == "secret":
                     _add(secrets, name, _existing(value) if secrets_are_there else Path(value))
+                elif kind == "job":
+                    _add(jobs, name, _parse_job(value))
                 elif kind in WORKLOAD_KINDS:
                     _add(workloads, WorkloadRef(WORKLOAD_KINDS[kind], name), parse_means(value))
                 else:
-                    known = ", ".join(("claim", *WORKLOAD_KINDS, "secret"))
+                    known = ", ".join(("claim", *WORKLOAD_KINDS, "secret", "job"))
                     raise ValueError(f"there is no kind {kind!r}; it is one of {known}")
             except ValueError as error:
                 problems.append(f"--bind {text}: {error}")
         if problems:
             raise DocumentError(tuple(problems))
-        return cls(claims, workloads, secrets)
+        return cls(claims, workloads, secrets, jobs)
 
 
 def _add(known: dict[K, V], key: K, value: V) -> None:
@@ -112,6 +119,13 @@ def parse_means(text: str) -> Means:
             raise ValueError(f"{program} is not a program that can be run (for an absolute path write exec//path)")
         return Means("exec", str(program))
     return Means("systemd", name)
+
+
+def _parse_job(text: str) -> Means:
+    means = parse_means(text) if text.startswith("exec/") or text == "none" else None
+    if means is None:
+        raise ValueError(f"{text!r} is not one of {JOB_MEANS}")
+    return means
 
 
 def _existing(text: str) -> Path:
@@ -150,6 +164,12 @@ def _unbound(document: Document, bindings: Bindings) -> Iterator[str]:
                 f"spec.quiesce.workloads[{position}]: this machine has no {workload.kind} {workload.name}: say how"
                 f" it is stopped and started with --bind {kind}/{workload.name}=… ({MEANS})"
             )
+    for job in jobs(document.spec):
+        if job.name not in bindings.jobs:
+            yield (
+                f"{job.field}: this machine has no Job {job.name}: say which program does its work with"
+                f" --bind job/{job.name}=… ({JOB_MEANS})"
+            )
     yield from dict.fromkeys(_secrets(document, bindings))
 
 
@@ -182,6 +202,10 @@ def _needless(document: Document, bindings: Bindings) -> Iterator[str]:
         if ref not in named:
             kind = ref.kind.value.lower()
             yield f"--bind {kind}/{ref.name}: the document lists no {ref} under spec.quiesce.workloads"
+    run = {job.name for job in jobs(document.spec)}
+    for name in bindings.jobs:
+        if name not in run:
+            yield f"--bind job/{name}: the document names no such Job"
     wanted = {use.name for use in secrets(document.spec)}
     for name in bindings.secrets:
         if name not in wanted:

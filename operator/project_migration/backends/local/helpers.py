@@ -98,6 +98,7 @@ class Helpers:
         directory.mkdir(mode=0o711)
         roots = {mount.root: str(self.bindings.directory(mount.volume)) for mount in spec.mounts}
         roots |= {secret.root: self._secret(secret, directory) for secret in spec.secrets}
+        roots |= self._program(spec.job) if spec.job else {}
         request = replace(spec.request, roots={**roots, "workspace": str(self.workspace)})
         write_whole(directory / "request.json", request.to_json(), 0o644)
         kept = Kept(
@@ -110,6 +111,10 @@ class Helpers:
         )
         self._hand_over(kept, directory)
         self._write(kept)
+
+    def _program(self, job: str) -> dict[str, str]:
+        means = self.bindings.jobs[job]
+        return {} if means.how == "none" else {"program": means.name}
 
     def _secret(self, secret: SecretMount, directory: Path) -> str:
         """A directory of links: nothing of a Secret is ever copied into ours."""

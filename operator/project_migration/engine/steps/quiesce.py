@@ -7,12 +7,14 @@ workload itself wins over anything seen later.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from project_migration.engine.effects import Effect, HoldWorkload, volume_key
 from project_migration.engine.names import WorkloadRef
+from project_migration.engine.platform import CLIENTS
 from project_migration.engine.step import Context, Outcome, View
-from project_migration.engine.world import Questions, WorkloadFacts
+from project_migration.engine.world import PodFacts, Questions, WorkloadFacts
 from project_migration.model.document import Side, Workload, WorkloadKind
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
@@ -34,7 +36,9 @@ class Quiesce:
     def ask(self, view: View) -> Questions:
         known = {ref_of(workload) for workload in view.status.workloads}
         listed = {WorkloadRef(w.kind, w.name) for w in view.spec.quiesce.workloads if w.side is self.side}
-        return Questions(workloads=frozenset(known | listed), claims=claims_of(view, self.side))
+        return Questions(
+            workloads=frozenset(known | listed), claims=claims_of(view, self.side), hosts=_clients(view, self.side)
+        )
 
     def advance(self, context: Context) -> Outcome:
         wanted = self._wanted(context)
@@ -61,19 +65,40 @@ class Quiesce:
         return Outcome.wait(status, text, effects, again_in=context.pace.wait)
 
     def _wanted(self, context: Context) -> tuple[Workload, ...]:
-        """The listed workloads of this side, and those found by the claims they mount when the document allows that."""
+        """The listed workloads of this side, and those found by what they use when they are to be found."""
         listed = {WorkloadRef(w.kind, w.name): w for w in context.spec.quiesce.workloads if w.side is self.side}
         known = {ref_of(w): w for w in context.status.workloads if w.side is self.side}
         for ref, held in known.items():
             listed.setdefault(ref, Workload(kind=ref.kind, name=ref.name, side=held.side))
-        if context.spec.quiesce.discover:
-            elsewhere = {ref_of(w) for w in context.status.workloads if w.side is not self.side}
-            for key in sorted(claims_of(context, self.side)):
-                facts = context.world.claims.get(key)
-                for pod in facts.mounters if facts else ():
-                    if pod.owner and not pod.ours and pod.owner not in elsewhere:
-                        listed.setdefault(pod.owner, Workload(kind=pod.owner.kind, name=pod.owner.name, side=self.side))
+        if context.finds_users(self.side):
+            others = {ref_of(w) for w in context.status.workloads if w.side is not self.side} | _stays(context)
+            for pod in _users(context, self.side):
+                if pod.owner and not pod.ours and pod.owner not in others:
+                    listed.setdefault(pod.owner, Workload(kind=pod.owner.kind, name=pod.owner.name, side=self.side))
         return tuple(listed.values())
+
+
+def _users(context: Context, side: Side) -> Iterator[PodFacts]:
+    """Pods that mount a claim of this side, or have a session at its database."""
+    for key in sorted(claims_of(context, side)):
+        facts = context.world.claims.get(key)
+        yield from facts.mounters if facts else ()
+    for address in sorted(_clients(context, side)):
+        yield from context.world.callers.get(address, ())
+
+
+def _clients(view: View, side: Side) -> frozenset[str]:
+    """Addresses from which there were sessions at the target's database, when the survey looked."""
+    if side is not Side.TARGET or not view.finds_users(side):
+        return frozenset()
+    surveys = (step for step in view.status.steps if step.id == "preflight")
+    return frozenset(name for step in surveys for unit in step.units for name in unit.names.get(CLIENTS, ()))
+
+
+def _stays(context: Context) -> frozenset[WorkloadRef]:
+    """The target's own database, which is written to."""
+    sought = context.platform.discovery(context.spec) if context.platform is not None else None
+    return sought.stays if sought is not None else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,46 @@ def _with_totals(context: Context, work: UnitWork) -> UnitWork:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Has the target's own program bring what was copied to the release that runs there."""
+
+    id: str = "upgrade"
+    phase: str = "Upgrading"
+    weight: int = 3
+    writes_target: bool = True
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).upgrades(context.spec)
+        if not works:
+            return Outcome.done(context.status, "what was copied is of the target's release")
+        return run_step(context, context.step(self.id), works)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapt:
+    """Makes what was copied fit its new place: owners, addresses, settings."""
+
+    id: str = "adapt"
+    phase: str = "Adapting"
+    weight: int = 3
+    writes_target: bool = True
+    needs_quiet: bool = True
+
+    def ask(self, view: View) -> Questions:
+        return _questions(view)
+
+    def advance(self, context: Context) -> Outcome:
+        works = platform_of(context).adaptations(context.spec)
+        if not works:
+            return Outcome.done(context.status, "what was copied fits as it is")
+        return run_step(context, context.step(self.id), works)
+
+
+@dataclass(frozen=True, slots=True)
 class Verify:
     """Reads both sides again, independently of the copy, and keeps the digest of what was proved."""
 

@@ -12,7 +12,7 @@ from project_migration.engine.itinerary import end_of
 from project_migration.engine.steps.ask_server import ASK_SERVER
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
-from project_migration.model.document import Mode, Side, along
+from project_migration.model.document import Mode, Side
 from project_migration.model.status import (
     ComparedStatus,
     State,
@@ -21,6 +21,7 @@ from project_migration.model.status import (
     UnitStatus,
     WorkloadState,
     WorkloadStatus,
+    along,
 )
 from project_migration.observing.report.moved import Moved, moved
 
@@ -57,7 +58,32 @@ LEFT_OUT: Mapping[str, str] = {
     "excluded": "left out as the document or .exportignore says",
     "extra": "on the target only, and left there",
     "notDeleted": "on the target only, and could not be deleted",
+    "unmapped": "whom the target does not know: the administrator takes over",
+    "usersLeft": "users and teams who did not come along",
+    "renamed": "projects that got another address",
+    "pausedJobs": "jobs that were active, and are paused",
+    "stoppedApplications": "applications that ran, and are stopped",
+    "projectsWithoutFiles": "projects of which the source has no files",
+    "emptied": "rows of tables that are bound to the old installation",
+    "credentialsLeft": "rows of credentials in the dump, which were not loaded",
+    "quotasRemoved": "quotas of the old installation",
+    "linksOut": "absolute links, kept as they are",
 }
+
+#: Of these the document, or the platform's guide, says so.
+AS_ASKED = frozenset(
+    {
+        "excluded",
+        "unmapped",
+        "usersLeft",
+        "renamed",
+        "pausedJobs",
+        "stoppedApplications",
+        "emptied",
+        "credentialsLeft",
+        "quotasRemoved",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +99,7 @@ class Named:
     @property
     def asked(self) -> bool:
         """Whether the document asked for it."""
-        return self.kind == "excluded"
+        return self.kind in AS_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +277,7 @@ def _pairs(migration: Migration) -> Iterator[Pair]:
     if document is None:
         return
     steps = {step.id: step for step in migration.status.steps}
-    for unit in moved(along(document.spec, migration.status.way)):
+    for unit in moved(along(document.spec, migration.status)):
         found = {name: left for name, step in steps.items() if (left := step.unit(unit.name)) is not None}
         yield _pair(unit, found)
 
@@ -275,7 +301,7 @@ def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
         bytes_copied=counts.get("bytesCopied", counts.get("bytes", 0)),
         kinds=tuple((kind, counts[kind]) for kind in KINDS if counts.get(kind)),
         deeds=tuple((DEEDS[deed], counts[deed]) for deed in DEEDS if counts.get(deed)),
-        left_out=tuple(_left_out(unit for unit in (surveyed, copied, proved, asked) if unit)),
+        left_out=tuple(_left_out(unit for unit in (surveyed, copied, units.get("adapt"), proved, asked) if unit)),
         digest=proved.digest if proved else "",
         message=next((u.message for u in (asked, proved, copied, surveyed) if u and u.state is State.FAILED), ""),
         include=pair.include,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from project_migration.model.cdsw import PROJECTS, WORKSPACE, Cdsw
 from project_migration.model.document import Spec, Volumes
-from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, Volume
+from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, PostgresServer, Volume
 from project_migration.model.mlflow import ARTIFACTS, TRACKING, Artifacts, Backend, Mlflow, Server
 
 
@@ -25,6 +26,8 @@ def moved(spec: Spec) -> Iterator[Moved]:
         yield from _volumes(spec.volumes)
     if spec.mlflow is not None:
         yield from _mlflow(spec.mlflow)
+    if spec.cdsw is not None:
+        yield from _cdsw(spec.cdsw)
 
 
 def _volumes(volumes: Volumes) -> Iterator[Moved]:
@@ -48,6 +51,19 @@ def _mlflow(mlflow: Mlflow) -> Iterator[Moved]:
     files = (mlflow.source.artifacts, mlflow.target.artifacts)
     if mlflow.by_database and not mlflow.select.metadata_only and files[0] is not None and files[1] is not None:
         yield Moved(ARTIFACTS, _files(files[0]), _files(files[1]))
+
+
+def _cdsw(cdsw: Cdsw) -> Iterator[Moved]:
+    """Of a workspace its database and its projects' files, which a line each helper brings."""
+    source, target = cdsw.source, cdsw.target
+    archive = f"archive {place_words(source.archive)}" if source.archive is not None else ""
+    database = _postgres(source.database.postgres) if source.database is not None else archive
+    projects = place_words(source.projects) if source.projects is not None else archive
+    if target.archive is not None:
+        yield Moved(WORKSPACE, f"{database} and {projects}", f"archive {place_words(target.archive)}", (), ("scratch",))
+        return
+    yield Moved(WORKSPACE, database, _postgres(cdsw.server))
+    yield Moved(PROJECTS, projects, place_words(cdsw.projects), (), ("scratch",))
 
 
 def _server(server: Server, mlflow: Mlflow) -> str:
@@ -86,5 +102,8 @@ def source_words(source: DatabaseSource) -> str:
 
 def database_words(endpoint: DatabaseEndpoint) -> str:
     """``postgres db.old:5432/vision``"""
-    server = endpoint.postgres
+    return _postgres(endpoint.postgres)
+
+
+def _postgres(server: PostgresServer) -> str:
     return f"postgres {server.host}:{server.port}/{server.database}"

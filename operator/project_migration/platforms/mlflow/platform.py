@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, Discovery, UnitWork, VolumeUse
 from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec
 from project_migration.model.errors import Failure, Reason
@@ -45,6 +45,9 @@ class MlflowPlatform:
 
     def adds_only(self, spec: Spec) -> frozenset[str]:
         return buckets.adds_only(spec) if _by_database(spec) else frozenset({TRACKING})
+
+    def discovery(self, spec: Spec) -> Discovery | None:  # noqa: ARG002 - the document says it all
+        return None
 
     def surveys(
         self,
@@ -117,7 +120,7 @@ class MlflowPlatform:
         return (rows.clearing(spec, Clearing.NOTE, arrived), *kept, *buckets.settlements(spec, arrived))
 
     def prove_themselves(self, spec: Spec) -> frozenset[str]:  # noqa: ARG002
-        return frozenset({TRACKING})
+        return frozenset({TRACKING, rows.USERS})
 
     def copies(self, spec: Spec, *, share: int, empty: frozenset[str], warm: bool = False) -> tuple[UnitWork, ...]:
         if warm:
@@ -126,6 +129,12 @@ class MlflowPlatform:
             return (api.copy(spec),)
         moved = files.copies(spec, share=share, empty=empty)
         return (rows.copy(spec, share=share), *moved, *buckets.copies(spec, share=share, empty=empty))
+
+    def upgrades(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002 - what is copied fits as it is
+        return ()
+
+    def adaptations(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        return ()
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         if not _by_database(spec):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from project_migration.engine.effects import Mount
-from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, UnitWork, VolumeUse
+from project_migration.engine.platform import BACKUP_UNIT, CLIENT_TOOLS_UNIT, Backing, Discovery, UnitWork, VolumeUse
 from project_migration.engine.units import judge_by_outcome
 from project_migration.model.document import Side, Spec, VolumePair
 from project_migration.model.errors import Failure
@@ -44,6 +44,9 @@ class VolumesPlatform:
 
     def arrangements(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
         return ()
+
+    def discovery(self, spec: Spec) -> Discovery | None:  # noqa: ARG002 - the document says it all
+        return None
 
     def surveys(
         self, spec: Spec, backings: Sequence[Backing], unmade: frozenset[str] = frozenset()
@@ -110,6 +113,12 @@ class VolumesPlatform:
         )
         # a database has no state that could be caught up with later: its copy is one snapshot
         return pairs if warm else pairs + databases.copies(spec, bandwidth=bandwidth, empty=empty)
+
+    def upgrades(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002 - what is copied fits as it is
+        return ()
+
+    def adaptations(self, spec: Spec) -> tuple[UnitWork, ...]:  # noqa: ARG002
+        return ()
 
     def verifications(self, spec: Spec) -> tuple[UnitWork, ...]:
         pairs = tuple(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from project_migration.model.records import Compared
 from project_migration.workers.cdsw import digests, note, tables, workspace
 from project_migration.workers.cdsw.digests import Held
 from project_migration.workers.cdsw.note import Kept, Note
@@ -26,6 +27,8 @@ class Looked:
     rows: int
     summary: str
     """What was compared of rows, for a digest."""
+    compared: tuple[Compared, ...]
+    """Each table: the rows that were loaded, less what was meant to go, and those that are there."""
 
 
 def look(session: Connection, known: Note) -> Looked:
@@ -33,7 +36,7 @@ def look(session: Connection, known: Note) -> Looked:
     database = _Database(session, known, there, digests.read(session))
     found = {title: check() for title, check in database.all().items()}
     summary = "\n".join(f"{one.title}\0{one.rows}\0{one.keys}" for one in there)
-    return Looked(found, len(there), sum(one.rows for one in there), summary)
+    return Looked(found, len(there), sum(one.rows for one in there), summary, tuple(database.compared()))
 
 
 class _Database:
@@ -67,6 +70,26 @@ class _Database:
             "sequences are ahead of their columns": self._sequences,
             "owner, privileges and extensions of the schema public are as before": self._schema,
         }
+
+    def compared(self) -> Iterator[Compared]:
+        for (schema, name), now in self._there.items():
+            expected = self._expected(schema, name, now.rows)
+            yield Compared(name if schema == tables.PUBLIC else now.title, expected, now.rows)
+
+    def _expected(self, schema: str, name: str, now: int) -> int:
+        before = self._loaded.get((schema, name))
+        if schema == tables.PUBLIC and name in (*self._known.facts["emptiedTables"], *tables.QUOTAS):
+            return 0
+        if schema == tables.PUBLIC and name == tables.USERS:
+            return int(self._known.counts["users"])
+        if schema == tables.PUBLIC and name == tables.ENGINE_IMAGES and before is not None:
+            return before.rows + (self._known.facts["image"] is not None)
+        if schema == tables.PUBLIC and name == tables.SITE_CONFIG:
+            return len(note.kept(self._session, Kept.SITE_CONFIG)) or now
+        own_flags = schema == tables.FEATURE_FLAGS and self._own_flags()
+        if before is None or own_flags or (now > before.rows and name not in tables.KEPT_EXACTLY):
+            return now  # the schema Job's, or the workspace's
+        return before.rows
 
     def _count(self, statement: str, *values: object) -> int:
         return int(value(self._session, statement, *values) or 0)

@@ -3,7 +3,7 @@
 Params: ``target``; ``what``: ``Unfinished`` and ``Everything`` remove the files that this migration brought (the first
 only where ``cdsw.files`` was not completed) and what was saved in the database, as long as that was not loaded;
 ``Note`` takes the schema and the mark away when all is done and proved, ``arrived``: and leaves these digests of the
-document in their place.
+document in their place. An archive as the target is removed, if it is the very file that was made.
 
 A database that was loaded is put back by ``postgres.restore`` from its backup, which takes the schema along. Only what
 the listing in the workspace names is removed; a directory in which something else lies stays. Counts: ``removed``,
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import psycopg
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
-from project_migration.workers.cdsw import before, files, note
+from project_migration.workers.cdsw import before, exported, files, note
 from project_migration.workers.cdsw.archive import go_through
 from project_migration.workers.cdsw.listing import Listing
 from project_migration.workers.cdsw.note import State
@@ -46,6 +47,10 @@ def work(job: Job) -> Record:
     what, arrived = params.choice("what", (UNFINISHED, EVERYTHING, NOTE)), params.texts("arrived")
     target = side_of(job, TARGET)
     counts = {"removed": 0, "kept": 0, "noteKept": 0, "takenBack": 0}
+    if target.is_archive:
+        if what != NOTE:
+            counts["removed"] = exported.remove(job, Path(target.archive))
+        return job.record(counts=counts)
     if target.projects and os.path.isdir(target.root(job)):
         _clear_files(job, target, what, arrived, counts)
     if target.database is not None:
@@ -80,9 +85,11 @@ def _clear_files(job: Job, target: Side, what: str, arrived: tuple[str, ...], co
     root = open_root(target.root(job))
     try:
         owner = marks.read_owner(root)
-        if owner is None or owner.uid != job.request.migration_uid:
+        # users have had it since where only the word is left: what was brought goes, and nothing else
+        settled = owner is None and what == EVERYTHING and marks.said_by(root) == job.request.migration_uid
+        if not settled and (owner is None or owner.uid != job.request.migration_uid):
             return
-        if what == UNFINISHED and owner.finished:
+        if what == UNFINISHED and owner is not None and owner.finished:
             return
         with marks.hold(root) as mark:
             if what != NOTE:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from project_migration.model.records import Progress, Record
-from project_migration.workers.cdsw import dumping, failures
+from project_migration.workers.cdsw import dumping, exported, failures
 from project_migration.workers.cdsw.archive import go_through
 from project_migration.workers.cdsw.dump import Head, events
 from project_migration.workers.cdsw.inflating import Inflated
@@ -36,7 +36,6 @@ from project_migration.workers.roots import scratch
 from project_migration.workers.tree import open_root
 
 PIECE = 1 << 20
-HALF = ".half"
 
 
 def work(job: Job) -> Record:
@@ -44,7 +43,7 @@ def work(job: Job) -> Record:
     if source.is_archive or not target.is_archive:
         raise WrongRequest("an export goes from a live CDSW into an archive")
     place = Path(target.archive)
-    half = place.with_name(f"{place.name}{HALF}")
+    half = place.with_name(f"{place.name}{exported.HALF}")
     root = open_root(source.root(job))
     try:
         # the dump holds hashes of passwords: its file has no name, and is gone with the helper
@@ -53,6 +52,7 @@ def work(job: Job) -> Record:
             packing = _pack(job, half, directory, dump, root)
             counts = _read_back(job, half, head, packing, directory)
         digest = _digest(half)
+        exported.remember(job, half)
         half.replace(place)
         _sync(place.parent)
     except BaseException:

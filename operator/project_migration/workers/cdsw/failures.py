@@ -16,6 +16,7 @@ TABLES_REFERRED_TO = "TablesReferredTo"
 SETTINGS_NOT_KEPT = "SettingsNotKept"
 NOT_ENOUGH_SPACE = "NotEnoughSpace"
 NOT_ENOUGH_INODES = "NotEnoughInodes"
+PRIVILEGE_DENIED = "PrivilegeDenied"
 
 
 Refused = reasons.Refusal

@@ -1,6 +1,7 @@
 """Worker ``cdsw.load``: the database of the CDSW in the place of the workspace's, in one transaction.
 
-Params: ``source`` (an archive, or a live database), ``target.database``. After ``cdsw.save``. The schemas ``public``
+Params: ``source`` (an archive, or a live database), ``target.database``, and those of ``cdsw.save``, whose work is done
+first: what has to survive is kept. The schemas ``public``
 and ``feature_flags``, and any other that the dump makes, are dropped; ``public`` is made again with its extensions; the
 dump is loaded and compared with what was sent; the tables of quotas are emptied; owner and privileges of ``public`` are
 as before. Whatever fails, and wherever the helper is killed, the target is as it was. A second run finds the work done.
@@ -18,7 +19,7 @@ import psycopg
 
 from project_migration.model.records import Progress, Record
 from project_migration.workers import reasons
-from project_migration.workers.cdsw import digests, dumping, failures, note, tables, workspace
+from project_migration.workers.cdsw import digests, dumping, failures, note, save, tables, workspace
 from project_migration.workers.cdsw.dump import Head
 from project_migration.workers.cdsw.loading import Loader, load_failed
 from project_migration.workers.cdsw.note import Kept, Note, State
@@ -41,6 +42,7 @@ SELECT coalesce(nullif(application_name, ''), usename, 'unknown') || coalesce(' 
 
 def work(job: Job) -> Record:
     source = side_of(job, SOURCE)
+    save.work(job)
     with journal.writer(side_of(job, TARGET).endpoint(job)) as session:
         found = note.required(session, job.request.migration_uid, State.SAVED, State.LOADED, State.ADAPTED)
         if found.state is not State.SAVED:

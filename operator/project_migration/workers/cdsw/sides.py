@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from project_migration.model.records import NAMES_LIMIT
 from project_migration.workers import reasons
 from project_migration.workers.cdsw import emptiness, failures, note, tables, workspace
 from project_migration.workers.cdsw.choice import chosen_administrator
@@ -12,31 +13,43 @@ from project_migration.workers.cdsw.note import State
 from project_migration.workers.cdsw.request import Side, administrator
 from project_migration.workers.cdsw.walking import walk
 from project_migration.workers.harness import Job
+from project_migration.workers.ownership import Capability, OwnershipMode, effective_capabilities
+from project_migration.workers.params import Params
+from project_migration.workers.postgres import journal
 from project_migration.workers.postgres.session import Connection, major, rows, value
 from project_migration.workers.reasons import Refusal
 from project_migration.workers.tree import Tree, open_root
 
 Told = tuple[dict[str, Any], list[Refusal]]
 
-_CLIENTS = """
-SELECT coalesce(nullif(application_name, ''), usename, 'unknown'), coalesce(host(client_addr), 'local'), count(*)
+#: What is said of a session through the server's own socket.
+LOCAL = "local"
+
+#: Of these a record has room for so many.
+MOST_CLIENTS = 10
+
+_CLIENTS = f"""
+SELECT coalesce(nullif(application_name, ''), usename, 'unknown'), coalesce(host(client_addr), '{LOCAL}'), count(*)
   FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() AND backend_type = 'client backend'
-   AND application_name NOT LIKE 'project_migration%%' AND pid <> pg_catalog.pg_backend_pid()
+   AND application_name NOT LIKE 'project_migration%' AND pid <> pg_catalog.pg_backend_pid()
  GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 50
-"""
+"""  # noqa: S608 - our own words
 
 #: A part of the room that is left free: directories and a file system's own blocks take some.
 _SPARE = 1.02
 
 
 def target_database(job: Job, session: Connection) -> Told:
+    clients = rows(session, _CLIENTS)
     facts: dict[str, Any] = {
         "major": major(session),
         "version": str(value(session, "SHOW server_version")),
-        "clients": [list(row) for row in rows(session, _CLIENTS)],
+        "clients": [list(row) for row in clients[:MOST_CLIENTS]],
+        "addresses": list(dict.fromkeys(host for _, host, _ in clients if host != LOCAL))[:NAMES_LIMIT],
         "databaseBytes": value(session, "SELECT pg_catalog.pg_database_size(current_database())"),
     }
     problems: list[Refusal] = []
+    facts["arrived"] = " ".join(journal.read_arrived(session))
     found = note.read(session)
     if found is not None and found.migration != job.request.migration_uid:
         problems.append(Refusal(reasons.TARGET_NOT_EMPTY, "the target database holds the work of another migration"))
@@ -120,6 +133,7 @@ def target_files(job: Job, target: Side, size: int, entries: int) -> Told:
         return {"heldFiles": "?"}, [Refusal(reasons.PERMISSION_DENIED, what)]
     finally:
         os.close(root)
+    problems += _rights(job)
     facts = {"heldFiles": held, "freeBytes": free, "freeInodes": room.f_favail}
     if not ours and free < size * _SPARE:
         message = f"the projects' claim has {free} bytes free, and {size} are to come"
@@ -128,6 +142,17 @@ def target_files(job: Job, target: Side, size: int, entries: int) -> Told:
         message = f"the projects' claim has {room.f_favail} inodes free, and {entries} are needed"
         problems.append(Refusal(failures.NOT_ENOUGH_INODES, message))
     return facts, problems
+
+
+def _rights(job: Job) -> list[Refusal]:
+    """Whether files can be given to whom they shall belong."""
+    ownership = Params(job.request.params).ownership
+    mine = ownership.mode is OwnershipMode.HELPER or (ownership.uid, ownership.gid) == (os.geteuid(), os.getegid())
+    needed = {Capability.CHOWN, Capability.FOWNER, Capability.DAC_OVERRIDE}
+    if mine or needed <= effective_capabilities():
+        return []
+    whom = f"{ownership.uid}:{ownership.gid}"
+    return [Refusal(failures.PRIVILEGE_DENIED, f"the helper may not give the projects' files to {whom}")]
 
 
 def target_archive(target: Side, size: int) -> Told:

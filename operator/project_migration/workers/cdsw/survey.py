@@ -9,11 +9,13 @@ The record succeeds when the look was taken, whatever it saw. Facts::
 
     source: {archive, archiveBytes, files, …, dumpBytes, serverMajor, toolMajor, restricted, tables, rows, users, teams,
              sensitiveRows, leftOut, linksOut} or {reachable, major, version, tables, rows (estimated), files, bytes}
-    target: {reachable, major, version, administrator, projects, heldFiles, freeBytes, freeInodes, tried,
-             clients: [[application, host, sessions]], state}
+    target: {reachable, arrived, major, version, administrator, projects, heldFiles, freeBytes, freeInodes, tried,
+             clients: [[application, host, sessions]], addresses: [those hosts], state}
+    tools: {needed, found: {"18": directory}}
     problems: {found: [{reason, message, passing}], count}
 
-Counts: ``files``, ``bytes``, ``tables``, ``rows``, ``problems``, ``targetEmpty``, ``targetMajor``.
+Counts: ``files``, ``bytes``, ``tables``, ``rows``, ``problems``, ``targetEmpty``, ``targetMajor`` (the
+major version of the client tools that are needed).
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ from project_migration.workers.cdsw.trial import Trial
 from project_migration.workers.harness import Job
 from project_migration.workers.pace import Pace
 from project_migration.workers.params import Params
+from project_migration.workers.postgres import tools
 from project_migration.workers.postgres.session import Connection, connect, major
 
 PROBLEMS_LIMIT = 12
@@ -80,6 +83,7 @@ class _Survey:
                 told, problems = sides.target_database(self._job, session)
                 self.facts["target"] |= told
                 self.problems += problems
+                self._tools(major(session))
             trial = stack.enter_context(Trial(self._job, self._target, session)) if session is not None else None
             if self._source.is_archive:
                 self._archive(trial)
@@ -101,6 +105,10 @@ class _Survey:
         stack.callback(session.close)
         facts["reachable"] = True
         return session
+
+    def _tools(self, needed: int) -> None:
+        """Here: another helper may have another image, so it is no problem yet."""
+        self.facts["tools"] = {"needed": needed, "found": {str(k): v for k, v in tools.found().items()}}
 
     def _archive(self, trial: Trial | None) -> None:
         """One pass: names, sizes, rows, users, and what the tables are."""
@@ -139,6 +147,8 @@ class _Survey:
         with ExitStack() as stack:
             session = self._connected(stack, self._source)
             if session is not None:
+                if self._target.is_archive:
+                    self._tools(major(session))
                 told, problems = sides.source_database(session)
                 self.facts["source"] |= told
                 self.problems += problems
@@ -181,9 +191,10 @@ class _Survey:
     def counts(self) -> dict[str, int]:
         source, target = self.facts["source"], self.facts["target"]
         counts = {name: int(source.get(name, 0)) for name in ("files", "entries", "bytes", "tables", "rows")}
-        if "major" in target:
-            counts["targetMajor"] = target["major"]
-        empty = not target.get("projects") and not target.get("heldFiles")
+        if "tools" in self.facts:
+            counts["targetMajor"] = self.facts["tools"]["needed"]
+        # a workspace without projects has settings and users, which are kept; an archive's place has nothing
+        empty = self._target.is_archive and not target.get("exists")
         return counts | {"problems": len(self.problems), "targetEmpty": int(empty)}
 
 

@@ -2,7 +2,8 @@
 archive.
 
 Params as of ``cdsw.adapt`` and ``cdsw.files``; ``parts``: ["database", "files"] (both). Nothing is changed. Files of an
-archive are compared with ``cdsw/files.sqlite``, which is made anew from the archive where the workspace lost it.
+archive are compared with ``cdsw/files.sqlite``, which is made anew from the archive where the workspace lost it. An
+archive as the target is compared with the CDSW that it was made of.
 
 Facts: ``checks``: what was looked at, and "" or what is wrong. Counts: ``checks``, ``failedChecks``, ``tables``,
 ``rows``, ``projects``, ``projectsWithoutFiles`` (named; the CDSW has no directory for them), and for files
@@ -13,16 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 
-from project_migration.model.records import Progress, Record
+from project_migration.model.records import Compared, Progress, Record
 from project_migration.workers import manifest, reasons
-from project_migration.workers.cdsw import checks, files, note, tables, workspace
-from project_migration.workers.cdsw.archive import go_through
+from project_migration.workers.cdsw import checks, exported, files, note, tables, workspace
 from project_migration.workers.cdsw.comparing import Comparison
-from project_migration.workers.cdsw.inflating import Inflated
-from project_migration.workers.cdsw.listing import Listing, Row
+from project_migration.workers.cdsw.listing import Listing
 from project_migration.workers.cdsw.note import State
 from project_migration.workers.cdsw.program import main
 from project_migration.workers.cdsw.request import SOURCE, TARGET, Side, side_of
@@ -39,14 +37,18 @@ def work(job: Job) -> Record:
     if not set(parts) <= {DATABASE, FILES}:
         raise WrongRequest(f"params.parts is none of {DATABASE}, {FILES}")
     target = side_of(job, TARGET)
+    if target.is_archive:
+        return exported.compare(job, side_of(job, SOURCE), target)
     found: dict[str, str] = {}
     counts: dict[str, int] = {}
+    compared: tuple[Compared, ...] = ()
     told = hashlib.sha256()
     if DATABASE in parts:
         with snapshot(target.endpoint(job)) as (session, _):
             known = note.required(session, job.request.migration_uid, State.ADAPTED)
             state = checks.look(session, known)
             found |= state.checks
+            compared = state.compared
             counts |= {"tables": state.tables, "rows": state.rows}
             told.update(state.summary.encode())
             if FILES in parts:
@@ -56,10 +58,12 @@ def work(job: Job) -> Record:
         counts |= record.counts
         told.update(record.digest.encode())
         found["every file is as the CDSW has it"] = record.message if record.reason else ""
-    return _judged(job, found, counts, told.hexdigest())
+    return _judged(job, found, counts, told.hexdigest(), compared)
 
 
-def _judged(job: Job, found: dict[str, str], counts: dict[str, int], digest: str) -> Record:
+def _judged(
+    job: Job, found: dict[str, str], counts: dict[str, int], digest: str, compared: tuple[Compared, ...]
+) -> Record:
     wrong = {title: detail for title, detail in found.items() if detail}
     for title, detail in wrong.items():
         job.lists.add("failedChecks", title, detail)
@@ -71,6 +75,7 @@ def _judged(job: Job, found: dict[str, str], counts: dict[str, int], digest: str
         counts=counts,
         digest=f"sha256:{digest}",
         facts={"checks": {title: detail[:200] for title, detail in found.items()}},
+        compared=compared,
     )
 
 
@@ -116,25 +121,7 @@ def _listing(job: Job, source: Side) -> Listing:
     if listing.is_whole:
         return listing
     listing.close()
-    return _made_anew(job, source)
-
-
-def _made_anew(job: Job, source: Side) -> Listing:
-    listing = Listing(files.listing_path(job), fresh=True)
-
-    def take(row: Row, pieces: Iterator[bytes]) -> None:
-        checksum = hashlib.sha256()
-        for piece in pieces:
-            checksum.update(piece)
-        if row.size or row.kind == "f":
-            listing.checked(row.path, checksum.hexdigest())
-
-    def tick(stream: Inflated) -> None:
-        job.tell(Progress(stream.done, stream.size, 0, 0))
-
-    go_through(source.archive, listing, take_dump=lambda _: None, take_entry=take, tick=tick)
-    listing.finish()
-    return listing
+    return exported.read_anew(job, source.archive, files.listing_path(job))[0]
 
 
 if __name__ == "__main__":

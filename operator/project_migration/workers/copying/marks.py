@@ -23,6 +23,7 @@ import stat
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from project_migration.model.records import Request
 from project_migration.workers.reasons import TARGET_BUSY, Refusal
@@ -95,20 +96,32 @@ def is_work(root: int) -> bool:
 def read_arrived(root: int) -> tuple[str, ...]:
     """The digests of the document that was carried out on a target; none where that is not known, or not so now."""
     try:
+        return tuple(str(digest) for digest in _arrival(root).get("document", ()))
+    except TypeError:
+        return ()
+
+
+def _arrival(root: int) -> Mapping[str, Any]:
+    try:
         mark = os.open(MARK, _STEP, dir_fd=root)
     except OSError:
-        return ()
+        return {}
     try:
         if _OWNER in os.listdir(mark):
-            return ()
+            return {}
         descriptor = os.open(_ARRIVED, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=mark)
         with os.fdopen(descriptor, encoding="utf-8") as stream:
-            found = json.loads(stream.read(_LARGEST))["document"]
-        return tuple(str(digest) for digest in found)
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+            found = json.loads(stream.read(_LARGEST))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
     finally:
         os.close(mark)
+
+
+def said_by(root: int) -> str:
+    """The UID of the migration that left word of what was carried out on a target; empty where there is none."""
+    return str(_arrival(root).get("uid", ""))
 
 
 class Mark:

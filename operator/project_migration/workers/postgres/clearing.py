@@ -64,7 +64,8 @@ SELECT i.type, i.identity FROM pg_catalog.{catalog} AS o,
 
 _SCHEMAS = """
 SELECT o.nspname FROM pg_catalog.pg_namespace AS o
- WHERE o.oid >= 16384 AND o.nspname <> '_project_migration' AND o.nspname !~ '^pg_' AND {not_of_extension} ORDER BY 1
+ WHERE o.oid >= 16384 AND o.nspname NOT IN ('public', '_project_migration') AND o.nspname !~ '^pg_'
+   AND {not_of_extension} ORDER BY 1
 """
 
 _DEFAULT_PRIVILEGES = """
@@ -94,7 +95,7 @@ def _listing(kind: _Kind) -> str:
 
 
 def schemas(session: Connection) -> tuple[str, ...]:
-    """Those that users made, empty or not; not ``public``."""
+    """Those that users made, empty or not; not ``public``, which a dump takes for granted, whoever made it."""
     free = NOT_OF_EXTENSION.format(catalog="pg_catalog.pg_namespace", oid="o.oid")
     return tuple(row[0] for row in rows(session, _SCHEMAS.format(not_of_extension=free)))
 

@@ -61,7 +61,8 @@ class Endpoint:
             host=host,
             port=port,
             database=database,
-            user=_secret(side, folder, "username"),
+            # a Secret may hold the password alone
+            user=_text(data, side, "user") if "user" in data else _secret(side, folder, "username"),
             password=_secret(side, folder, "password"),
             sslmode=_sslmode(data, side, ca_file),
             ca_file=ca_file,

@@ -1,0 +1,1 @@
+"""CDSW: all of one into a CML workspace, or into an archive."""
