@@ -70,6 +70,22 @@ def test_a_step_that_fails_takes_rows_and_files_back(step: str) -> None:
     assert_workloads_are_back(cluster, status)
 
 
+def test_users_that_cannot_be_taken_back_keep_the_target_from_its_users() -> None:
+    """They lie in a database of their own, which the restore of the rows does not touch."""
+    cluster = a_cluster()
+    cluster.facts["tracking"] = {"target": {"empty": False, "entries": 7}}
+    cluster.behaviours["verify", "tracking"] = [Behaviour.FAIL]
+    cluster.behaviours["roll_back", "users"] = [Behaviour.FAIL]
+    sides = by_database().model_dump(mode="json", by_alias=True, exclude_none=True)["spec"]["mlflow"]
+    for name in ("source", "target"):
+        backend = sides[name]["backend"]
+        sides[name]["auth"] = {**backend, "postgres": {**backend["postgres"], "database": "users"}}
+    document = a_document(volumes=None, mlflow=sides, backup={"claimName": "backup"}, retries=0)
+    status = run(cluster, cluster.add(document))
+    assert (status.phase, status.rolled_back_at) == ("Failed", None), status.failure
+    assert "the target could not be put back: users" in status.failure
+
+
 def test_through_addresses_nothing_has_to_be_kept_and_what_was_added_is_taken_back() -> None:
     cluster = a_cluster()
     cluster.facts["tracking"] = {"target": {"empty": False, "entries": 7}}

@@ -129,7 +129,8 @@ def _target(helper: FakeHelper) -> str:
         if mount.root == "target":
             return "/".join(filter(None, (f"claim/{mount.volume.claim_name}", mount.volume.sub_path)))
     server = helper.spec.request.params.get("target") or {}
-    server = server.get("backend") or server
+    inner = server.get("backend") or server.get("database")
+    server = inner if isinstance(inner, Mapping) else server
     return f"{server.get('host')}/{server.get('database')}"
 
 
@@ -262,12 +263,12 @@ class FakeCluster:
             }
         elif request.worker.endswith(".survey"):
             facts = {"source": {"reachable": True}, "target": {"empty": True}, "problems": {"found": [], "count": 0}}
-            if request.worker == "postgres.survey":
+            if request.worker in ("postgres.survey", "cdsw.survey"):
                 facts["tools"] = {"needed": 15, "found": {"15": "/usr/bin"}}
         if facts:
             told = {**self.facts.get(request.unit, {}), **self.facts.get(request.worker, {})}
             for root, found in told.items():
-                facts[root].update(found)
+                facts.setdefault(root, {}).update(found)
             facts["target"]["arrived"] = self.arrived.get(_target(helper), "")
         needed = facts.get("tools", {}).get("needed")
         major = {TARGET_MAJOR: needed} if isinstance(needed, int) else {}

@@ -38,7 +38,7 @@ from project_migration.observing.report.proof import proof
               help="Where the migration keeps what it knows. Default: one directory for each name, under"
               " $XDG_STATE_HOME/project-migration (/var/lib/project-migration for root).")  # fmt: skip
 @click.option("--bind", "binds", metavar="KIND/NAME=VALUE", multiple=True,
-              help="What stands here for a claim, a Secret or a workload. May be given many times.")  # fmt: skip
+              help="What stands here for a claim, a Secret, a workload or a Job. May be given many times.")  # fmt: skip
 @click.option("--report", "report", metavar="FILE.html", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the HTML report there, too.")  # fmt: skip
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True,
@@ -76,6 +76,7 @@ def run(
       exec/PROGRAM            called with `status` (prints how many run), `stop`, `start N`;
                               with a path from the root: exec//srv/app/manage
       none                    somebody has stopped it by hand
+    A Job of the target's is bound to exec/PROGRAM, which does its work and ends with 0, or to none.
 
     Ctrl-C ends the helpers and leaves everything else; the same command goes on where it was, also after a power
     cut. After a failure the same command tries again from the start, keeping what was copied.

@@ -15,7 +15,7 @@ CRD = "projectmigrations.migration.mlops.dev.yaml"
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.name)
 def test_a_sample_is_a_document_that_the_operator_takes(file):
-    assert read_document(yaml.safe_load(file.read_text()), local=False).spec.platform in ("volumes", "mlflow")
+    assert read_document(yaml.safe_load(file.read_text()), local=False).spec.platform in ("volumes", "mlflow", "cdsw")
 
 
 def test_the_samples_show_a_plan_workloads_and_the_common_fields():

@@ -109,7 +109,7 @@ def _phase_of_run(job: Json, pods: Sequence[Json]) -> HelperPhase:
     """Of somebody else's Job, whose pods may be replaced: its controller says when it has ended."""
     if job_ended(job):
         return HelperPhase.FINISHED if all(map(ended, pods)) else HelperPhase.RUNNING
-    if any(map(runs, pods)):
+    if any(map(runs, pods)) or (pods and all(map(ended, pods))):  # between two pods it is at work, too
         return HelperPhase.RUNNING
     suspended = bool((job.get("spec") or {}).get("suspend"))
     return HelperPhase.PREPARED if suspended and not pods else HelperPhase.PENDING
