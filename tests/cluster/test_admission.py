@@ -27,11 +27,15 @@ def an_address(host: str) -> dict[str, Any]:
     return {"trackingUri": f"http://{host}:5000"}
 
 
+AN_ARCHIVE = {"archive": {"claimName": "archive", "subPath": "cml-migration.tar.gz"}}
+ADMIN = {"username": "admin"}
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         ({"volumes": None}, "spec: Invalid value: give exactly one platform: clearml, cdsw, cml, mlflow, volumes"),
-        ({"cdsw": {}}, "spec: Invalid value: give exactly one platform: clearml, cdsw, cml, mlflow, volumes"),
+        ({"cml": {}}, "spec: Invalid value: give exactly one platform: clearml, cdsw, cml, mlflow, volumes"),
         (
             {"volumes": None, "mlflow": {"source": an_address("me:pw@old"), "target": an_address("new")}},
             "spec.mlflow.source.trackingUri: Invalid value: give the plain name, no URI",
@@ -47,6 +51,22 @@ def an_address(host: str) -> dict[str, Any]:
         (
             {"volumes": None, "mlflow": {"via": "Database", "source": an_address("old"), "target": an_address("new")}},
             "spec.mlflow.via: Invalid value: via Database needs backend on both sides",
+        ),
+        (
+            {"volumes": None, "cdsw": {"source": {}, "target": {"namespace": "mlx"}}},
+            "spec.cdsw.source: Invalid value: give archive, or database and projects",
+        ),
+        (
+            {"volumes": None, "cdsw": {"source": {"archive": {"claimName": "a"}}, "target": {}}},
+            "spec.cdsw.source.archive.subPath: Invalid value: name the archive's file in subPath",
+        ),
+        (
+            {"volumes": None, "cdsw": {"source": AN_ARCHIVE, "target": {"namespace": "mlx"}}},
+            "spec.cdsw.administrator: Invalid value: name an administrator of the target",
+        ),
+        (
+            {"volumes": None, "cdsw": {"source": AN_ARCHIVE, "target": {"namespace": "mlx"}, "administrator": ADMIN}},
+            "spec.backup: Invalid value: a workspace that a CDSW moves into needs backup: its database is replaced",
         ),
         ({"workspace": None}, "spec.workspace: Invalid value: name the workspace claim, or a size for one to be made"),
         (

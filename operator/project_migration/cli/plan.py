@@ -26,7 +26,6 @@ from project_migration.engine.world import Migration
 from project_migration.model.conditions import GOOD_ENDS
 from project_migration.model.document import Document, Mode, Side
 from project_migration.model.quantities import human_bytes
-from project_migration.model.status import UnitStatus
 from project_migration.observing.display import display_for
 from project_migration.observing.report.account import account
 from project_migration.observing.report.estimate import estimate
@@ -118,16 +117,13 @@ def pairs_table(migration: Migration, free: Mapping[str, int]) -> Table:
         table.add_column(title, overflow="fold")
     for title in ("objects", "size", "free on target"):
         table.add_column(title, justify="right")
-    surveyed = _surveyed(migration)
     for pair in account(migration).pairs:
-        unit = surveyed.get(pair.name)
-        known = unit is not None and bool(unit.counts)
         table.add_row(
             pair.name,
             pair.source,
             pair.target,
-            (f"{pair.items:,}" if pair.rows is None else f"{pair.rows:,} rows") if known else "?",
-            human_bytes(pair.bytes) if known else "?",
+            (f"{pair.items:,}" if pair.rows is None else f"{pair.rows:,} rows") if pair.known else "?",
+            human_bytes(pair.bytes) if pair.known else "?",
             human_bytes(free[pair.name]) if pair.name in free else "",
         )
     return table
@@ -154,7 +150,3 @@ def plans(migration: Migration) -> Iterator[str]:
 
 def _estimate_words(found: Estimate) -> str:
     return f"It may take {whole_seconds(found.shortest)} to {whole_seconds(found.longest)}: {found.assumption}."
-
-
-def _surveyed(migration: Migration) -> dict[str, UnitStatus]:
-    return {unit.name: unit for step in migration.status.steps if step.id == "preflight" for unit in step.units}

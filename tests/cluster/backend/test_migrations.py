@@ -43,11 +43,11 @@ def test_a_document_that_this_release_cannot_carry_out_says_so(
     client: Client, backend: KubernetesBackend, namespace: str
 ) -> None:
     body = document(namespace, "later")
-    body["spec"] = {"cdsw": {"anything": 1}, "workspace": {"claimName": "work"}}
+    body["spec"] = {"cml": {"anything": 1}, "workspace": {"claimName": "work"}}
     client.create(MIGRATIONS.path(namespace), body)
     found = backend.load(Key(namespace, "later"))
     assert found.document is None
-    assert any("spec.cdsw" in problem and "NotSupportedYet" in problem for problem in found.problems)
+    assert any("spec.cml" in problem and "NotSupportedYet" in problem for problem in found.problems)
 
 
 def test_of_two_operators_the_second_to_save_is_refused(backend: KubernetesBackend, migration: Migration) -> None:

@@ -170,11 +170,15 @@ def test_an_undo_gives_the_workspace_back_as_it_was(workspace: Site) -> None:
 
 def test_a_plan_counts_what_would_move_and_changes_nothing(workspace: Site) -> None:
     before, files = workspace.case.state(), workspace.files()
-    said = workspace.call("plan", "--output", "json")
+    said = workspace.call("plan")
     assert said.returncode == 0, said.stdout + said.stderr
     assert workspace.case.state() == before
     assert workspace.files() == files
-    assert "cdsw" in said.stdout
+    rows = {
+        line.split()[0]: line.split() for line in said.stdout.splitlines() if line.startswith(("  cdsw", "  projects"))
+    }
+    assert ("51", "rows") in zip(rows["cdsw"], rows["cdsw"][1:], strict=False)
+    assert "KiB" in rows["projects"]
 
 
 def test_everything_that_stands_in_the_way_is_told_at_once_and_nothing_is_changed(workspace: Site) -> None:

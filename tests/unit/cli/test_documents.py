@@ -50,7 +50,7 @@ def run(text: str | bytes, tmp_path: Path, *options: str, verb: str = "run") -> 
         (GOOD.replace("/srv/new", "/srv/old/new"), "spec.volumes.pairs[0].target: "),
         (GOOD.replace("{path: /srv/new}", "{}"), "spec.volumes.pairs[0].target: give either claimName or path"),
         (GOOD.replace("spec: {", "spec: {ownership: {mode: Set}, "), "spec.ownership: mode Set needs uid and gid"),
-        (GOOD.replace("spec: {", "spec: {cdsw: {}, "), "spec.cdsw: NotSupportedYet"),
+        (GOOD.replace("spec: {", "spec: {cml: {}, "), "spec.cml: NotSupportedYet"),
         (
             GOOD.replace("{path: /srv/new}", "{claimName: data-new}"),
             "spec.volumes.pairs[0].target.claimName: this machine has no claim data-new",

@@ -129,6 +129,8 @@ class Pair:
     source: str
     target: str
     state: State
+    known: bool
+    """Whether anything was counted."""
     items: int
     bytes: int
     seconds: float | None
@@ -282,6 +284,9 @@ def _pairs(migration: Migration) -> Iterator[Pair]:
     steps = {step.id: step for step in migration.status.steps}
     for unit in moved(along(document.spec, migration.status)):
         found = {name: left for name, step in steps.items() if (left := step.unit(unit.name)) is not None}
+        together = steps["preflight"].unit(unit.surveyed_with) if "preflight" in steps else None
+        if together is not None:
+            found.setdefault("preflight", together)
         yield _pair(unit, found)
 
 
@@ -290,6 +295,7 @@ def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
     copied, proved, surveyed = units.get("copy"), units.get("verify"), units.get("preflight")
     asked = units.get(ASK_SERVER)
     counts = next((u.counts for u in (copied, surveyed) if u and u.counts), {})
+    counts = {kind: count for kind, count in counts.items() if kind not in pair.without}
     latest = asked or proved or copied or surveyed
     lane_start = _moment(copied.running_at) if copied else None
     lane_end = _moment(copied.finished_at) if copied else None
@@ -298,6 +304,7 @@ def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
         source=pair.source,
         target=pair.target,
         state=latest.state if latest else State.PENDING,
+        known=bool(counts),
         items=sum(counts.get(kind, 0) for kind in OBJECTS),
         bytes=counts.get("bytes", 0),
         seconds=(lane_end - lane_start).total_seconds() if lane_start and lane_end else None,

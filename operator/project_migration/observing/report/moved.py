@@ -10,6 +10,9 @@ from project_migration.model.document import Spec, Volumes
 from project_migration.model.endpoints import DatabaseEndpoint, DatabaseSource, PostgresServer, Volume
 from project_migration.model.mlflow import ARTIFACTS, TRACKING, Artifacts, Backend, Mlflow, Server
 
+#: What a survey counts of files, and what of rows, where one counts both.
+OF_FILES, OF_ROWS = frozenset({"files", "bytes"}), frozenset({"tables", "rows"})
+
 
 class Moved(NamedTuple):
     """One unit."""
@@ -19,6 +22,10 @@ class Moved(NamedTuple):
     target: str
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    surveyed_with: str = ""
+    """The unit whose survey counted this one too, when it has none of its own."""
+    without: frozenset[str] = frozenset()
+    """Counts of that survey that are another unit's."""
 
 
 def moved(spec: Spec) -> Iterator[Moved]:
@@ -62,8 +69,9 @@ def _cdsw(cdsw: Cdsw) -> Iterator[Moved]:
     if target.archive is not None:
         yield Moved(WORKSPACE, f"{database} and {projects}", f"archive {place_words(target.archive)}", (), ("scratch",))
         return
-    yield Moved(WORKSPACE, database, _postgres(cdsw.server))
-    yield Moved(PROJECTS, projects, place_words(cdsw.projects), (), ("scratch",))
+    goes_to = place_words(cdsw.projects)
+    yield Moved(WORKSPACE, database, _postgres(cdsw.server), without=OF_FILES)
+    yield Moved(PROJECTS, projects, goes_to, (), ("scratch",), surveyed_with=WORKSPACE, without=OF_ROWS)
 
 
 def _server(server: Server, mlflow: Mlflow) -> str:
