@@ -37,7 +37,8 @@ class Rest:
         return {one["name"]: one["experiment_id"] for one in found}
 
     def runs(self, *experiments: str, filter_text: str = "") -> list[Any]:
-        ids = [self.experiments()[name] for name in experiments if name in self.experiments()]
+        there = self.experiments()
+        ids = [there[name] for name in experiments if name in there]
         body = {"experiment_ids": ids, "filter": filter_text, "run_view_type": "ALL", "max_results": 1000}
         return list(self.post("runs/search", body).get("runs", ())) if ids else []
 
