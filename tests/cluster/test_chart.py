@@ -318,11 +318,12 @@ def migration(
         {"name": f"pair-{n}", "source": {"claimName": source}, "target": {"claimName": target, **made}}
         for n, (source, target) in enumerate(zip(claims[::2], claims[1::2], strict=True))
     ]
+    volumes = {"volumes": {"pairs": pairs, "databases": databases or []}}
     return {
         "apiVersion": "migration.mlops.dev/v1alpha1",
         "kind": "ProjectMigration",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"volumes": {"pairs": pairs, "databases": databases or []}, "workspace": {"claimName": "work"}, **spec},
+        "spec": {"workspace": {"claimName": "work"}, **(spec if "cdsw" in spec else {**volumes, **spec})},
     }
 
 
@@ -360,6 +361,15 @@ DUMPED = {
     "name": "shop",
     "source": {"dump": {"claimName": "z"}},
     "target": {"postgres": {"host": "db", "database": "shop"}, "credentialsRef": {"name": "login"}},
+}
+
+WORKSPACE = {
+    "cdsw": {
+        "source": {"archive": {"claimName": "a", "subPath": "archive.tar.gz"}},
+        "target": {"namespace": "ml"},
+        "administrator": {"username": "admin"},
+    },
+    "backup": {"claimName": "b"},
 }
 
 SIX_PAIRS = tuple("abcdefghijkl")
@@ -426,6 +436,8 @@ REQUESTS = {
         {"cutover": {"mode": "At", "at": "2999-01-01T00:00:00Z", "notAfter": "2999-01-02T00:00:00Z"}},
         None,
     ),
+    "a workspace whose services are looked up": ("pods", WORKSPACE, "patch all deployments"),
+    "a workspace whose services are looked up, as an editor": ("editor", WORKSPACE, None),
     "discovery, as an editor": ("editor", {"quiesce": {"discover": True}, "workspace": {"size": "1Gi"}}, None),
 }
 

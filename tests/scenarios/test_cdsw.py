@@ -69,7 +69,7 @@ def test_everything_that_a_document_leaves_out_is_found_and_the_steps_follow_the
     assert status.phase == "Succeeded", status.failure
     assert status.found is not None
     assert (status.found.job, status.found.secret) == (JOB, "db-password")
-    assert {one.name for one in status.found.workloads} == {"web", "cron", "api"}
+    assert {one.name for one in status.found.workloads} == {"web", "cron", "api", "ds-operator"}
     programs = [(helper.spec.request.step, helper.spec.request.worker) for helper in ran]
     assert [worker for step, worker in programs if step in ("back_up", "upgrade", "adapt", "verify", "settle")] == [
         "postgres.dump",
@@ -172,9 +172,19 @@ def test_what_is_kept_is_the_database_and_an_undo_puts_both_back() -> None:
     found = cluster.migrations[key]
     found.document = a_cdsw(undo=True)
     found.version += 1
+    cluster.callers[ADDRESS] = ()  # its pods have others since they came back
+    del cluster.workloads[CRON]
+    rested: set[WorkloadRef] = set()
+
+    def watch(cluster: FakeCluster, what: str, thing: object) -> None:
+        if what == "runs" and isinstance(thing, FakeHelper) and thing.spec.request.step == "roll_back":
+            rested.update(ref for ref, workload in cluster.workloads.items() if workload.replicas == 0)
+
+    cluster.watcher = watch
     undone = run(cluster, key)
     assert undone.phase == "Undone", undone.failure
-    assert_as_before(cluster)
+    assert rested == {WEB, API, OPERATOR}, "whoever was found; one that went since is missed by nobody"
+    assert {ref: w.replicas for ref, w in cluster.workloads.items()} == {WEB: 3, API: 2, OPERATOR: 1, DB: 1}
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["arrives", "fails"])

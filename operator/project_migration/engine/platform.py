@@ -83,6 +83,9 @@ class Discovery:
 #: The names under which a survey tells who has a session at the target's database, as addresses.
 CLIENTS = "clients"
 
+#: The names under which a proof tells which checks of the end state hold.
+CHECKS = "checks"
+
 #: What the unit that looks at a unit's place in the backup is called, in preflight.
 BACKUP_UNIT = "backup-"
 

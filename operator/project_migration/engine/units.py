@@ -28,7 +28,7 @@ from project_migration.engine.effects import (
     StartHelper,
     volume_key,
 )
-from project_migration.engine.platform import CLIENTS, UnitWork
+from project_migration.engine.platform import CHECKS, CLIENTS, UnitWork
 from project_migration.engine.step import Context, View
 from project_migration.engine.world import HelperFacts, HelperPhase
 from project_migration.model.document import OwnershipMode
@@ -329,9 +329,10 @@ class _UnitStroke:
 
 
 def _names(record: Record) -> Mapping[str, Sequence[str]]:
-    """Those of clients are facts, which a record keeps longer than names."""
-    addresses = record.facts.get("target", {}).get("addresses", ())
-    return {**record.names, **({CLIENTS: [str(address) for address in addresses]} if addresses else {})}
+    """Those of clients and of checks are facts, which a record keeps longer than names."""
+    addresses = [str(address) for address in record.facts.get("target", {}).get("addresses", ())]
+    checks = [title for title, wrong in record.facts.get(CHECKS, {}).items() if not wrong]
+    return {**record.names, CLIENTS: addresses, CHECKS: checks}
 
 
 def helper_spec(context: Context, step_id: str, work: UnitWork, attempt: int) -> HelperSpec:

@@ -16,6 +16,8 @@ from project_migration.model.document import AfterSuccess, Side, Spec, Workload,
 from project_migration.model.endpoints import Model, SecretRef
 from project_migration.model.mlflow import Via
 
+MOST_FOUND_WORKLOADS = 50
+
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Short = Annotated[str, StringConstraints(max_length=253)]
 Names = Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Field(max_length=20)]
@@ -289,7 +291,7 @@ class FoundStatus(StatusModel):
     secret: Short = ""
     """The Secret that the database's password comes from, and its key. Nothing of it is read."""
     secret_key: Short = ""
-    workloads: Annotated[tuple[FoundWorkload, ...], Field(max_length=50)] = ()
+    workloads: Annotated[tuple[FoundWorkload, ...], Field(max_length=MOST_FOUND_WORKLOADS)] = ()
     """What uses the target, and rests without being listed."""
 
 

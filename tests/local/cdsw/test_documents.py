@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from tests.local.cdsw.conftest import Cdsw
+from tests.local.cdsw.end_state import check_end_state
 from tests.local.cdsw.running import Case
-from tests.local.cdsw.test_whole_way import check_end_state, check_files
+from tests.local.cdsw.test_whole_way import check_files
 from tools.postgres_servers import PASSWORD, programs
 
 PROGRAM = (sys.executable, "-m", "project_migration.cli.main")
@@ -128,6 +129,8 @@ def test_an_archive_arrives_in_a_workspace_and_a_second_run_finds_it_there(works
     assert compared["projects"] == (4, 4)
     assert compared["users"] == (1, 1)
     page = (workspace.path / "report.html").read_text()
+    assert "every job is paused" in page
+    assert "sequences are ahead of their columns" in page
     assert "nightly" in page, "a job that was active is named"
     assert workspace.case.value("SELECT to_regclass('_project_migration.cdsw')") is None, "what was saved is gone"
     again = workspace.call("run", "--state", str(workspace.path / "another"))

@@ -214,3 +214,16 @@ def test_a_survey_leaves_no_database_behind_and_removes_what_a_killed_one_left(c
     assert case.rows(f"SELECT 1 FROM pg_database WHERE datname = '{trial}'") == []
     assert case.state() == before
     assert case.value("SELECT to_regnamespace('_project_migration')") is None
+
+
+def test_a_way_back_gives_the_claims_root_its_own_mode_and_owner_again(case: Case, cdsw: Cdsw) -> None:
+    """A copy of a live CDSW dresses it as that one's."""
+    case.archive, case.live = None, (cdsw.server, cdsw.database, cdsw.directory / "projects")
+    case.projects.chmod(0o777)
+    (case.projects / "addons").mkdir()
+    before = case.projects.stat()
+    case.good("files")
+    case.good("clear", what="Everything")
+    after = case.projects.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert [path.name for path in case.projects.iterdir()] == ["addons"]

@@ -15,10 +15,7 @@ from project_migration.engine.steps.preflight import joined, platform_of
 from project_migration.engine.world import Questions
 from project_migration.model.document import Spec
 from project_migration.model.errors import Failure, Reason
-from project_migration.model.status import FoundStatus, FoundWorkload
-
-#: As many as a status holds.
-MOST_WORKLOADS = 50
+from project_migration.model.status import MOST_FOUND_WORKLOADS, FoundStatus, FoundWorkload
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def _found(context: Context, sought: Discovery) -> FoundStatus:
         job=_jobs(context, sought)[0],
         secret=key.secret if key else "",
         secret_key=key.key if key else "",
-        workloads=tuple(FoundWorkload(kind=ref.kind, name=ref.name) for ref in sorted(refs))[:MOST_WORKLOADS],
+        workloads=tuple(FoundWorkload(kind=ref.kind, name=ref.name) for ref in sorted(refs))[:MOST_FOUND_WORKLOADS],
     )
 
 

@@ -18,7 +18,14 @@ from project_migration.engine.world import PodFacts, Questions, WorkloadFacts
 from project_migration.model.document import Side, Workload, WorkloadKind
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.quantities import parse_seconds
-from project_migration.model.status import State, Status, WorkloadState, WorkloadStatus
+from project_migration.model.status import (
+    MOST_FOUND_WORKLOADS,
+    FoundWorkload,
+    State,
+    Status,
+    WorkloadState,
+    WorkloadStatus,
+)
 
 #: So often a workload is scaled down again after something scaled it up, before the migration gives in.
 SCALED_BACK_LIMIT = 3
@@ -42,7 +49,7 @@ class Quiesce:
 
     def advance(self, context: Context) -> Outcome:
         wanted = self._wanted(context)
-        status = context.status
+        status = _remembered(context, wanted)
         effects: list[Effect] = []
         waiting: list[str] = []
         for workload in wanted:
@@ -76,6 +83,23 @@ class Quiesce:
                 if pod.owner and not pod.ours and pod.owner not in others:
                     listed.setdefault(pod.owner, Workload(kind=pod.owner.kind, name=pod.owner.name, side=self.side))
         return tuple(listed.values())
+
+
+def _remembered(context: Context, wanted: tuple[Workload, ...]) -> Status:
+    """With those on record that were found by their sessions: a later undo looks at no server before they rest."""
+    found = context.status.found
+    if found is None:
+        return context.status
+    known = {(w.kind, w.name) for w in context.spec.quiesce.workloads}
+    new = (w for w in wanted if w.side is Side.TARGET and (w.kind, w.name) not in known)
+    more = (FoundWorkload(kind=w.kind, name=w.name) for w in new)
+    workloads = (*found.workloads, *more)[:MOST_FOUND_WORKLOADS]
+    return context.status.model_copy(update={"found": found.model_copy(update={"workloads": workloads})})
+
+
+def _was_only_found(context: Context, ref: WorkloadRef) -> bool:
+    document = context.migration.document
+    return document is not None and ref not in {WorkloadRef(w.kind, w.name) for w in document.spec.quiesce.workloads}
 
 
 def _users(context: Context, side: Side) -> Iterator[PodFacts]:
@@ -118,9 +142,7 @@ def _rest(context: Context, status: Status, workload: Workload) -> _Stroke:
         record = record or _recorded(workload, WorkloadFacts(exists=True))
         return _Stroke(_with(status, record), waiting=f"looking at {ref}")
     if not facts.exists:
-        if record is not None and record.state is not WorkloadState.RECORDED:
-            return _Stroke(_with(status, record.model_copy(update={"state": WorkloadState.GONE})))
-        return _Stroke(status, failure=Failure(Reason.WORKLOAD_NOT_FOUND, f"{ref} does not exist"))
+        return _absent(context, status, record, ref)
     ours = facts.holder == context.migration.holder
     if facts.holder and not ours:
         name = "/".join(facts.holder.split("/")[:2])
@@ -133,6 +155,14 @@ def _rest(context: Context, status: Status, workload: Workload) -> _Stroke:
         return _Stroke(_with(status, record), (hold(context, record, facts),), doing)
     record = record if record is not None else _from_signature(workload, facts)
     return _held(context, status, record, facts)
+
+
+def _absent(context: Context, status: Status, record: WorkloadStatus | None, ref: WorkloadRef) -> _Stroke:
+    if record is not None and record.state is not WorkloadState.RECORDED:
+        return _Stroke(_with(status, record.model_copy(update={"state": WorkloadState.GONE})))
+    if record is None and _was_only_found(context, ref):  # on the way there; it went since
+        return _Stroke(status)
+    return _Stroke(status, failure=Failure(Reason.WORKLOAD_NOT_FOUND, f"{ref} does not exist"))
 
 
 def _held(context: Context, status: Status, record: WorkloadStatus, facts: WorkloadFacts) -> _Stroke:

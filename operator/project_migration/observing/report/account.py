@@ -9,6 +9,7 @@ from datetime import datetime
 from project_migration.engine import retention
 from project_migration.engine.clock import moment
 from project_migration.engine.itinerary import end_of
+from project_migration.engine.platform import CHECKS
 from project_migration.engine.steps.ask_server import ASK_SERVER
 from project_migration.engine.world import Migration
 from project_migration.model.conditions import End
@@ -146,6 +147,8 @@ class Pair:
     """What the proof compared by table or kind, in the order of names but for those that differ."""
     asked: tuple[ComparedStatus, ...] = ()
     """What the target's own server gave of that, once it was back."""
+    checks: tuple[str, ...] = ()
+    """Of the target's state that the proof found to hold."""
 
     @property
     def rate(self) -> float | None:
@@ -315,6 +318,7 @@ def _pair(pair: Moved, units: Mapping[str, UnitStatus]) -> Pair:
         exclude=pair.exclude,
         compared=proved.compared if proved else (),
         asked=asked.compared if asked else (),
+        checks=proved.names.get(CHECKS, ()) if proved else (),
     )
 
 

@@ -79,6 +79,8 @@ class Verified(Part):
     """By table or kind of objects, where the proof knows such."""
     asked: tuple[Compared, ...] = ()
     """What the target's own server gave of that, once it was back."""
+    checks: tuple[str, ...] = ()
+    """Of the target's state that hold, where the platform has such."""
     manifests: Manifests
 
 
@@ -252,6 +254,7 @@ def _verified(told: Account, pair: Pair, proved: UnitStatus | None) -> Verified 
         counts=proved.counts,
         compared=compared,
         asked=asked,
+        checks=pair.checks,
         manifests=lists,
     )
 

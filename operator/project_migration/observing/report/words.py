@@ -166,6 +166,8 @@ def end_sentences(told: Account, workspace: str = "") -> Iterator[str]:
         for pair in told.pairs:
             yield f"{pair.name}: {pair_sentence(pair)}"
             yield from compared_sentences(pair)
+            if pair.checks:
+                yield f"{pair.name}: {len(pair.checks)} checks of the target hold"
         if told.status.result is not None:
             yield f"Proof: {told.status.result.digest}"
     elif told.end is End.ALREADY_MIGRATED:

@@ -1,4 +1,5 @@
-"""What the projects' claim looked like before the first write: its empty directories, which a way back leaves there."""
+"""What the projects' claim looked like before the first write: its root, which a copy of a live CDSW dresses as that
+one's, and its empty directories, which a way back leaves there."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from project_migration.workers.harness import Job, write_durably
 from project_migration.workers.tree import by_handle, open_handle
 
 _FILE = "cdsw/before.json"
+_ROOT = "."
 
 
 def write(job: Job, root: int) -> None:
@@ -21,7 +23,7 @@ def write(job: Job, root: int) -> None:
     if emptiness.is_ours(job, root):
         return
     told = {}
-    for name in os.listdir(root):
+    for name in (_ROOT, *os.listdir(root)):
         status = lstat(root, name)
         if status is not None and stat.S_ISDIR(status.st_mode):
             told[name] = [stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns]
