@@ -36,6 +36,21 @@ def test_a_backup_brings_back_what_was_there(case: Case) -> None:
     assert fingerprint.of_database(*case.target) == before
 
 
+def test_a_database_whose_schema_public_was_made_anew_is_brought_back_too(case: Case, server_18: Server) -> None:
+    """A dump takes that schema for granted, whoever made it."""
+    before = fingerprint.of_database(*case.target)
+    case.good("dump", "back_up", backup="backup")
+    _, name = case.target
+    with server_18.connect(name) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+        connection.execute("GRANT USAGE ON SCHEMA public TO public")
+        connection.execute("COMMENT ON SCHEMA public IS 'standard public schema'")
+    case.good("restore", "restore", backup="backup", replace=True)
+    case.good("clear", what="Note")
+    assert fingerprint.of_database(*case.target) == before
+
+
 def test_a_backup_is_read_by_the_servers_own_tool(case: Case, server_18: Server) -> None:
     import os
     import subprocess
