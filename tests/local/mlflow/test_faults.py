@@ -198,6 +198,7 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
     case = Case(tmp_path / "case", source, new if kind == "sqlite" else postgres_target)
     case.good("arrange", **ALL)
     made = _definitions(case.target)
+    seen = set()
     for moment in (0.6, 0.9):
         worker = case.start("copy", **ALL)
         time.sleep(moment)
@@ -205,9 +206,9 @@ def test_a_copy_that_is_killed_leaves_nothing_half(
         worker.communicate(timeout=30)
         if worker.returncode != -signal.SIGKILL:
             break  # it was faster
-        number = _when_free(case.target)
-        assert number == 0
+        seen.add(_when_free(case.target))
     case.good("copy", **ALL)
+    assert seen <= {0, _when_free(case.target)}, "all of it, where the kill came after its one transaction"
     case.good("verify", **ALL)
     assert case.target.value("SELECT count(*) FROM metrics") > 200_000
     # indexes and keys that were set aside for the many rows are as they were
