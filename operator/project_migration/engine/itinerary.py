@@ -18,7 +18,7 @@ from project_migration.engine.steps.preflight import Preflight
 from project_migration.engine.steps.quiesce import Quiesce
 from project_migration.engine.steps.report import Report
 from project_migration.engine.steps.resume import Resume
-from project_migration.engine.steps.transfer import Adapt, Arrange, Copy, Upgrade, Verify
+from project_migration.engine.steps.transfer import ADAPT, ARRANGE, UPGRADE, Copy, Verify
 from project_migration.model.conditions import End
 from project_migration.model.document import Side
 from project_migration.model.status import Status
@@ -53,10 +53,10 @@ MIGRATE: tuple[Step, ...] = (
     PreCopy(),  # most of it is on the target, while users still work on the source
     AwaitCutover(),  # a person, or the clock, lets the stop begin
     Quiesce(Side.SOURCE, "quiesce_source"),  # nothing changes the source: the stop begins for users
-    Arrange(),  # what the copies have to agree on is decided
+    ARRANGE,  # what the copies have to agree on is decided
     Copy(),  # everything is on the target
-    Upgrade(),  # and of the target's release
-    Adapt(),  # and fits its new place
+    UPGRADE,  # and of the target's release
+    ADAPT,  # and fits its new place
     Verify(),  # and it is the same, seen with fresh eyes
     Resume("resume", succeeded=True),  # users have it back
     Settle(),  # what was on the target for a way back is gone

@@ -4,38 +4,74 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from project_migration.engine.effects import volume_key
-from project_migration.engine.platform import UnitWork
+from project_migration.engine.platform import Platform, UnitWork
 from project_migration.engine.step import Context, Outcome, View, with_step
 from project_migration.engine.steps.keeping import begin_writing, empty_units, to_be_found_empty
 from project_migration.engine.steps.pre_copy import follow_warm
 from project_migration.engine.steps.preflight import platform_of
 from project_migration.engine.units import first_units, run_units
 from project_migration.engine.world import Questions
+from project_migration.model.document import Spec
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.status import Result, Status, StepStatus, UnitStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Arrange:
-    """Lets a platform decide what its copies have to agree on, such as new ids, once nothing changes any more."""
+class PlatformsOwn:
+    """A step that a platform may have work for; where it has none, the step is done at once."""
 
-    id: str = "arrange"
-    phase: str = "Arranging"
-    weight: int = 1
-    writes_target: bool = False
+    id: str
+    phase: str
+    weight: int
+    writes_target: bool
+    works: Callable[[Platform, Spec], tuple[UnitWork, ...]]
+    nothing: str
+    """What is said where there is none."""
     needs_quiet: bool = True
 
     def ask(self, view: View) -> Questions:
         return _questions(view)
 
     def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).arrangements(context.spec)
+        works = self.works(platform_of(context), context.spec)
         if not works:
-            return Outcome.done(context.status, "nothing has to be arranged")
+            return Outcome.done(context.status, self.nothing)
         return run_step(context, context.step(self.id), works)
+
+
+#: What the copies have to agree on, such as new ids, is decided once nothing changes any more.
+ARRANGE = PlatformsOwn(
+    id="arrange",
+    phase="Arranging",
+    weight=1,
+    writes_target=False,
+    works=lambda platform, spec: platform.arrangements(spec),
+    nothing="nothing has to be arranged",
+)
+
+#: The target's own program brings what was copied to the release that runs there.
+UPGRADE = PlatformsOwn(
+    id="upgrade",
+    phase="Upgrading",
+    weight=3,
+    writes_target=True,
+    works=lambda platform, spec: platform.upgrades(spec),
+    nothing="what was copied is of the target's release",
+)
+
+#: What was copied is made to fit its new place: owners, addresses, settings.
+ADAPT = PlatformsOwn(
+    id="adapt",
+    phase="Adapting",
+    weight=3,
+    writes_target=True,
+    works=lambda platform, spec: platform.adaptations(spec),
+    nothing="what was copied fits as it is",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,46 +114,6 @@ def _with_totals(context: Context, work: UnitWork) -> UnitWork:
         return work
     totals = {"expectedEntries": planned.items, "expectedBytes": planned.bytes}
     return replace(work, params={**work.params, **totals})
-
-
-@dataclass(frozen=True, slots=True)
-class Upgrade:
-    """Has the target's own program bring what was copied to the release that runs there."""
-
-    id: str = "upgrade"
-    phase: str = "Upgrading"
-    weight: int = 3
-    writes_target: bool = True
-    needs_quiet: bool = True
-
-    def ask(self, view: View) -> Questions:
-        return _questions(view)
-
-    def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).upgrades(context.spec)
-        if not works:
-            return Outcome.done(context.status, "what was copied is of the target's release")
-        return run_step(context, context.step(self.id), works)
-
-
-@dataclass(frozen=True, slots=True)
-class Adapt:
-    """Makes what was copied fit its new place: owners, addresses, settings."""
-
-    id: str = "adapt"
-    phase: str = "Adapting"
-    weight: int = 3
-    writes_target: bool = True
-    needs_quiet: bool = True
-
-    def ask(self, view: View) -> Questions:
-        return _questions(view)
-
-    def advance(self, context: Context) -> Outcome:
-        works = platform_of(context).adaptations(context.spec)
-        if not works:
-            return Outcome.done(context.status, "what was copied fits as it is")
-        return run_step(context, context.step(self.id), works)
 
 
 @dataclass(frozen=True, slots=True)
