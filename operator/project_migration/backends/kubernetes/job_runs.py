@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from project_migration.backends.kubernetes.client import Client
 from project_migration.backends.kubernetes.diagnosis import last_lines
-from project_migration.backends.kubernetes.manifests import labels, owner_reference
+from project_migration.backends.kubernetes.manifests import job_metadata, labels
 from project_migration.backends.kubernetes.resources import (
     JOBS,
     Json,
@@ -24,7 +24,6 @@ from project_migration.engine.world import Migration
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.labels import (
     MANAGED_BY,
-    NAME,
     REQUEST,
     REQUEST_DIGEST,
     RUN_OF,
@@ -69,17 +68,7 @@ def run_of(original: Json, spec: HelperSpec, migration: Migration) -> Json:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": spec.name,
-            "namespace": migration.key.namespace,
-            "labels": labels(spec.request),
-            "annotations": {
-                NAME: migration.key.name,
-                REQUEST_DIGEST: spec.request.digest,
-                RUN_OF: name_of(original),
-            },
-            "ownerReferences": [owner_reference(migration)],
-        },
+        "metadata": job_metadata(spec, migration, **{RUN_OF: name_of(original)}),
         "spec": {
             **{key: wanted[key] for key in _KEPT if key in wanted},
             "suspend": True,

@@ -93,18 +93,10 @@ def root_path(root: str, volume: Volume) -> str:
 
 def job(spec: HelperSpec, migration: Migration, settings: Settings) -> Json:
     """The helper's Job, suspended: it makes no pod before it is started."""
-    if len(spec.name) > NAME_LIMIT:
-        raise ValueError(f"helper name {spec.name!r} is longer than {NAME_LIMIT}")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": spec.name,
-            "namespace": migration.key.namespace,
-            "labels": labels(spec.request),
-            "annotations": {NAME: migration.key.name, REQUEST_DIGEST: spec.request.digest},
-            "ownerReferences": [owner_reference(migration)],
-        },
+        "metadata": job_metadata(spec, migration),
         "spec": {
             "suspend": True,
             "completions": 1,
@@ -114,6 +106,19 @@ def job(spec: HelperSpec, migration: Migration, settings: Settings) -> Json:
             "podReplacementPolicy": "Failed",
             "template": pod_template(spec, migration, settings),
         },
+    }
+
+
+def job_metadata(spec: HelperSpec, migration: Migration, **notes: str) -> Json:
+    """By which a helper's Job is found again, and goes with its migration. ``notes``: further annotations."""
+    if len(spec.name) > NAME_LIMIT:
+        raise ValueError(f"helper name {spec.name!r} is longer than {NAME_LIMIT}")
+    return {
+        "name": spec.name,
+        "namespace": migration.key.namespace,
+        "labels": labels(spec.request),
+        "annotations": {NAME: migration.key.name, REQUEST_DIGEST: spec.request.digest, **notes},
+        "ownerReferences": [owner_reference(migration)],
     }
 
 
