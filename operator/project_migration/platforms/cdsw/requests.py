@@ -8,10 +8,9 @@ from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import UnitWork
-from project_migration.model.cdsw import FILES_GID, FILES_UID, WORKSPACE, Cdsw, directory_of, file_of
+from project_migration.model.cdsw import FILES_GID, FILES_UID, WORKSPACE, Cdsw, WorkspaceDatabase, directory_of, file_of
 from project_migration.model.document import OwnershipMode, Spec
-from project_migration.model.endpoints import CaRef
-from project_migration.platforms.volumes.databases import CA_FILE, CREDENTIAL_KEYS
+from project_migration.platforms.volumes.databases import secrets, server_params
 
 Params = Mapping[str, Any]
 
@@ -37,20 +36,9 @@ def source(spec: Spec) -> Part:
         return Part({"archive": {"root": mount.root, "file": file_of(found.archive)}}, (mount,))
     assert found.database is not None  # noqa: S101 - an archive, or a CDSW in reach
     assert found.projects is not None  # noqa: S101
-    server = found.database.postgres
-    params = {
-        "database": {
-            "host": server.host,
-            "port": server.port,
-            "database": server.database,
-            "sslmode": str(server.sslmode) if server.sslmode else None,
-            "insecureSkipVerify": found.database.insecure_skip_verify,
-        },
-        "projects": {"root": "source-projects"},
-    }
-    login = SecretMount("source-credentials", found.database.credentials_ref.name, CREDENTIAL_KEYS)
+    params = {"database": server_params(found.database), "projects": {"root": "source-projects"}}
     mount = Mount("source-projects", found.projects, read_only=True)
-    return Part(params, (mount,), (login, *_authority("source", found.database.ca_ref)))
+    return Part(params, (mount,), secrets("source", found.database.credentials_ref, found.database.ca_ref))
 
 
 def target_files(spec: Spec, *, write: bool) -> Part:
@@ -68,36 +56,24 @@ def target_database(spec: Spec) -> Part:
     cdsw = cdsw_of(spec)
     if cdsw.is_export:
         return Part({})
-    return Part({"database": server(spec)}, (), _credentials(cdsw))
+    return Part({"database": server(spec)}, (), _credentials(spec))
 
 
 def server(spec: Spec) -> Params:
     """As the programs for databases are told of one. Its role is no secret."""
-    cdsw = cdsw_of(spec)
-    database = cdsw.target.database
-    return {
-        "host": cdsw.server.host,
-        "port": cdsw.server.port,
-        "database": cdsw.server.database,
-        "sslmode": str(cdsw.server.sslmode) if cdsw.server.sslmode else None,
-        "insecureSkipVerify": database.insecure_skip_verify if database else False,
-        **({"user": database.username} if database else {}),
-    }
+    database = _database(spec)
+    return {**server_params(database), "user": database.username}
 
 
-def _credentials(cdsw: Cdsw) -> tuple[SecretMount, ...]:
-    database = cdsw.target.database
-    if database is None:  # it is looked up before any helper is made
-        return ()
-    key = (database.password_key, "password")
-    login = SecretMount("target-credentials", database.credentials_ref.name, (key,))
-    return (login, *_authority("target", database.ca_ref))
+def _credentials(spec: Spec) -> tuple[SecretMount, ...]:
+    database = _database(spec)
+    return secrets("target", database.credentials_ref, database.ca_ref, ((database.password_key, "password"),))
 
 
-def _authority(side: str, authority: CaRef | None) -> tuple[SecretMount, ...]:
-    if authority is None:
-        return ()
-    return (SecretMount(f"{side}-ca", authority.name, ((authority.key, CA_FILE),)),)
+def _database(spec: Spec) -> WorkspaceDatabase:
+    database = cdsw_of(spec).target.database
+    assert database is not None  # noqa: S101 - what the document leaves out is found before any helper is made
+    return database
 
 
 def choices(spec: Spec) -> Params:

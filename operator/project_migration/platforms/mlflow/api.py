@@ -20,11 +20,11 @@ from project_migration.platforms.mlflow.requests import (
     both_sides,
     choices,
     mlflow_of,
-    secrets,
     sides,
     target_only,
 )
 from project_migration.platforms.volumes import databases
+from project_migration.platforms.volumes.databases import secrets
 
 #: How long one attempt waits for a server that has just been started; others follow, as retries says.
 WAIT_SECONDS = 30

@@ -15,7 +15,8 @@ from project_migration.model.endpoints import Volume
 from project_migration.model.mlflow import ARTIFACTS, Artifacts, ObjectStore, OnConflict
 from project_migration.model.quantities import parse_bytes
 from project_migration.platforms.mlflow.files import databases_among, plain
-from project_migration.platforms.mlflow.requests import Params, mlflow_of, secrets
+from project_migration.platforms.mlflow.requests import Params, mlflow_of
+from project_migration.platforms.volumes.databases import secrets
 
 KEYS = (("accessKey", "accessKey"), ("secretKey", "secretKey"))
 

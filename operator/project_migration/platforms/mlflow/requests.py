@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import UnitWork
 from project_migration.model.document import Side, Spec
-from project_migration.model.endpoints import CaRef, SecretRef
 from project_migration.model.mlflow import TRACKING, Mlflow, ModelChoice, Server
-from project_migration.platforms.volumes.databases import CA_FILE, CREDENTIAL_KEYS
 
 Params = Mapping[str, Any]
 
@@ -56,21 +54,6 @@ def _models(models: ModelChoice) -> Params:
         "versions": models.versions if named else models.versions.split(","),
         "withRuns": str(models.with_runs),
     }
-
-
-def secrets(
-    prefix: str,
-    credentials: SecretRef | None,
-    authority: CaRef | None,
-    keys: tuple[tuple[str, str], ...] = CREDENTIAL_KEYS,
-) -> tuple[SecretMount, ...]:
-    """A side's Secrets as roots of the request: ``source-credentials``, ``source-ca``."""
-    mounts = []
-    if credentials is not None:
-        mounts.append(SecretMount(f"{prefix}-credentials", credentials.name, keys))
-    if authority is not None:
-        mounts.append(SecretMount(f"{prefix}-ca", authority.name, ((authority.key, CA_FILE),)))
-    return tuple(mounts)
 
 
 class Part(NamedTuple):

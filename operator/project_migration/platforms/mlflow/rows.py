@@ -25,11 +25,11 @@ from project_migration.platforms.mlflow.requests import (
     both_sides,
     choices,
     mlflow_of,
-    secrets,
     sides,
     target_only,
 )
 from project_migration.platforms.volumes import databases, keeping
+from project_migration.platforms.volumes.databases import secrets
 
 #: What the unit is called that takes users back.
 USERS = "users"

@@ -11,9 +11,10 @@ from typing import Any
 
 from project_migration.engine.effects import Mount, SecretMount
 from project_migration.engine.platform import CLIENT_TOOLS_UNIT, TARGET_MAJOR, Backing, UnitWork, VolumeUse
+from project_migration.model.cdsw import WorkspaceDatabase
 from project_migration.model.database_rules import database_place
 from project_migration.model.document import Database, NameFilter, Side, Spec
-from project_migration.model.endpoints import DatabaseEndpoint, Volume
+from project_migration.model.endpoints import CaRef, DatabaseEndpoint, SecretRef, Volume
 from project_migration.model.errors import Failure, Reason
 from project_migration.model.records import Record, proved_manifest
 
@@ -209,7 +210,7 @@ def _from_source(database: Database, worker: str, params: Params) -> UnitWork:
         database.name,
         f"postgres.{worker}",
         mounts=(),
-        params={"source": _server(source), "target": _server(database.target), **params},
+        params={"source": server_params(source), "target": server_params(database.target), **params},
         secrets=(*_secrets(Side.SOURCE, source), *_secrets(Side.TARGET, database.target)),
         network=True,
         client_tools=worker != "survey",
@@ -221,14 +222,14 @@ def _target_only(database: Database, worker: str, params: Params, *mounts: Mount
         database.name,
         f"postgres.{worker}",
         mounts=mounts,
-        params={"target": _server(database.target), **params},
+        params={"target": server_params(database.target), **params},
         secrets=_secrets(Side.TARGET, database.target),
         network=True,
         client_tools=not worker.endswith("survey"),
     )
 
 
-def _server(endpoint: DatabaseEndpoint) -> dict[str, Any]:
+def server_params(endpoint: DatabaseEndpoint | WorkspaceDatabase) -> dict[str, Any]:
     server = endpoint.postgres
     return {
         "host": server.host,
@@ -239,12 +240,23 @@ def _server(endpoint: DatabaseEndpoint) -> dict[str, Any]:
     }
 
 
-def _secrets(side: Side, endpoint: DatabaseEndpoint) -> tuple[SecretMount, ...]:
-    name = side.value.lower()
-    mounts = [SecretMount(f"{name}-credentials", endpoint.credentials_ref.name, CREDENTIAL_KEYS)]
-    if endpoint.ca_ref is not None:
-        mounts.append(SecretMount(f"{name}-ca", endpoint.ca_ref.name, ((endpoint.ca_ref.key, CA_FILE),)))
+def secrets(
+    prefix: str,
+    credentials: SecretRef | None,
+    authority: CaRef | None,
+    keys: tuple[tuple[str, str], ...] = CREDENTIAL_KEYS,
+) -> tuple[SecretMount, ...]:
+    """A side's Secrets as roots of the request: ``source-credentials``, ``source-ca``."""
+    mounts = []
+    if credentials is not None:
+        mounts.append(SecretMount(f"{prefix}-credentials", credentials.name, keys))
+    if authority is not None:
+        mounts.append(SecretMount(f"{prefix}-ca", authority.name, ((authority.key, CA_FILE),)))
     return tuple(mounts)
+
+
+def _secrets(side: Side, endpoint: DatabaseEndpoint) -> tuple[SecretMount, ...]:
+    return secrets(side.value.lower(), endpoint.credentials_ref, endpoint.ca_ref)
 
 
 def _choices(database: Database) -> Params:
